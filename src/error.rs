@@ -1,0 +1,280 @@
+//! Everything that can go wrong, once: the table from kind to code, text and data.
+//!
+//! [`Kind`] is the contract (README, "Errors"); the numbers follow tRPC's. Texts are for people: they name the
+//! field or the id, and never hold SQL, paths, secrets or the provider's prose. What only the log may know
+//! travels as the source of [`Error::Internal`].
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::domain::{PaymentId, PaymentStatus, Role};
+
+/// How long a caller who was told `BUSY` should wait.
+const BUSY_RETRY_AFTER_MS: u64 = 1_000;
+
+/// Any failure of a procedure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field is missing, unknown or wrong.
+    #[error("{path}: {reason}")]
+    InvalidParams {
+        /// Where, as `amountPence` or `items.0`; empty for the input as a whole.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No token, or none that counts.
+    #[error("a valid bearer token is required")]
+    Unauthorized,
+    /// The token's role may not do this.
+    #[error("this needs the role {required}")]
+    Forbidden {
+        /// The role that may.
+        required: Role,
+    },
+    /// Absent, another agency's, or an id of the wrong form.
+    #[error("{what} {id} was not found")]
+    NotFound {
+        /// The kind of row.
+        what: &'static str,
+        /// The id as the caller sent it, shortened.
+        id: String,
+    },
+    /// The payment's status forbids what was asked.
+    #[error("a payment that is {from} can't be {asked}")]
+    InvalidTransition {
+        /// Where it stands.
+        from: PaymentStatus,
+        /// What was asked, as a participle.
+        asked: &'static str,
+    },
+    /// Money is on its way.
+    #[error("the payment is processing: money is on its way, so it can't be {asked} now")]
+    PaymentInFlight {
+        /// What was asked, as a participle.
+        asked: &'static str,
+    },
+    /// The custom task has a payment under way.
+    #[error("the custom payment task has a payment under way")]
+    OpenPaymentExists {
+        /// That payment.
+        ledger_entry_id: Option<PaymentId>,
+    },
+    /// The custom task has been paid.
+    #[error("the custom payment task has been paid")]
+    AlreadyPaid {
+        /// The payment that paid it.
+        ledger_entry_id: Option<PaymentId>,
+    },
+    /// The same key or id was used for something else.
+    #[error("{what} was used before with other values")]
+    IdempotencyMismatch {
+        /// The key or id.
+        what: &'static str,
+        /// The payment made under it.
+        ledger_entry_id: Option<PaymentId>,
+    },
+    /// Another call with this key is still at work.
+    #[error("a call with the same idempotencyKey is still at work: try again")]
+    InProgress {
+        /// The payment it works on.
+        ledger_entry_id: PaymentId,
+    },
+    /// Calmony Pay refused the payment, which is now `failed`.
+    #[error("Calmony Pay refused the payment; it is now failed")]
+    ProviderRejected {
+        /// The payment.
+        ledger_entry_id: PaymentId,
+    },
+    /// Calmony Pay could not be asked, or its answer was lost.
+    #[error("Calmony Pay did not answer; the payment stays pending: try again with the same idempotencyKey")]
+    ProviderUnavailable {
+        /// The payment.
+        ledger_entry_id: PaymentId,
+    },
+    /// The token has used up its rate.
+    #[error("too many requests with this token")]
+    RateLimited {
+        /// When it may try again.
+        retry_after_ms: u64,
+    },
+    /// Too much to do, or the database is away.
+    #[error("the server is busy: try again")]
+    Busy {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// A fault of ours. The log has the cause under the request id.
+    #[error("internal error")]
+    Internal(#[source] Cause),
+}
+
+/// What only the log may know.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// A statement failed.
+    #[error("database: {0}")]
+    Database(#[from] DieselError),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The name of an error on the wire: `error.data.kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "described on `Error`")]
+pub enum Kind {
+    InvalidParams,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    InvalidTransition,
+    PaymentInFlight,
+    OpenPaymentExists,
+    AlreadyPaid,
+    IdempotencyMismatch,
+    InProgress,
+    ProviderRejected,
+    ProviderUnavailable,
+    RateLimited,
+    Busy,
+    Internal,
+}
+
+impl Kind {
+    /// The JSON-RPC code, after tRPC's table. -32005 to -32011 are jsonrpsee's own, but for -32009, which it
+    /// never sends.
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::InvalidParams => -32602,
+            Self::Unauthorized => -32001,
+            Self::Forbidden => -32003,
+            Self::NotFound => -32004,
+            Self::InvalidTransition | Self::PaymentInFlight => -32012,
+            Self::OpenPaymentExists | Self::AlreadyPaid | Self::IdempotencyMismatch | Self::InProgress => {
+                -32009
+            }
+            Self::ProviderRejected => -32050,
+            Self::ProviderUnavailable => -32051,
+            Self::RateLimited => -32029,
+            Self::Busy => -32053,
+            Self::Internal => -32603,
+        }
+    }
+}
+
+impl Error {
+    /// A fault of ours, with what the log should say.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self::Internal(Cause::Other(cause.into()))
+    }
+
+    /// Too much to do.
+    pub fn busy() -> Self {
+        Self::Busy { retry_after_ms: BUSY_RETRY_AFTER_MS }
+    }
+
+    /// A row that is absent, another agency's, or named by an id of the wrong form.
+    pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { what, id: id.to_string().chars().take(64).collect() }
+    }
+
+    /// A field that is wrong.
+    pub fn invalid(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::InvalidParams { path: path.into(), reason: reason.into() }
+    }
+
+    /// The kind on the wire.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidParams { .. } => Kind::InvalidParams,
+            Self::Unauthorized => Kind::Unauthorized,
+            Self::Forbidden { .. } => Kind::Forbidden,
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::InvalidTransition { .. } => Kind::InvalidTransition,
+            Self::PaymentInFlight { .. } => Kind::PaymentInFlight,
+            Self::OpenPaymentExists { .. } => Kind::OpenPaymentExists,
+            Self::AlreadyPaid { .. } => Kind::AlreadyPaid,
+            Self::IdempotencyMismatch { .. } => Kind::IdempotencyMismatch,
+            Self::InProgress { .. } => Kind::InProgress,
+            Self::ProviderRejected { .. } => Kind::ProviderRejected,
+            Self::ProviderUnavailable { .. } => Kind::ProviderUnavailable,
+            Self::RateLimited { .. } => Kind::RateLimited,
+            Self::Busy { .. } => Kind::Busy,
+            Self::Internal(_) => Kind::Internal,
+        }
+    }
+
+    /// `error.data`: the kind, the request's id and the fields of the kind.
+    pub fn data(&self, request_id: &str) -> Value {
+        let fields = match self {
+            Self::InvalidParams { path, reason } => json!({ "path": path, "reason": reason }),
+            Self::Forbidden { required } => json!({ "required": required }),
+            Self::NotFound { what, id } => json!({ "what": what, "id": id }),
+            Self::InvalidTransition { from, asked } => json!({ "from": from, "asked": asked }),
+            Self::PaymentInFlight { asked } => json!({ "asked": asked }),
+            Self::OpenPaymentExists { ledger_entry_id }
+            | Self::AlreadyPaid { ledger_entry_id }
+            | Self::IdempotencyMismatch { what: _, ledger_entry_id } => match ledger_entry_id {
+                Some(id) => json!({ "ledgerEntryId": id }),
+                None => json!({}),
+            },
+            Self::InProgress { ledger_entry_id }
+            | Self::ProviderRejected { ledger_entry_id }
+            | Self::ProviderUnavailable { ledger_entry_id } => json!({ "ledgerEntryId": ledger_entry_id }),
+            Self::RateLimited { retry_after_ms } | Self::Busy { retry_after_ms } => {
+                json!({ "retryAfterMs": retry_after_ms })
+            }
+            Self::Unauthorized | Self::Internal(_) => json!({}),
+        };
+        let mut data = Map::from_iter([
+            ("kind".to_owned(), json!(self.kind())),
+            ("requestId".to_owned(), Value::from(request_id)),
+        ]);
+        if let Value::Object(fields) = fields {
+            data.extend(fields);
+        }
+        Value::Object(data)
+    }
+
+    /// Whether the transaction failed only because another was faster, so that it may be run again.
+    pub fn lost_a_race(&self) -> bool {
+        let Self::Internal(Cause::Database(DieselError::DatabaseError(kind, info))) = self else {
+            return false;
+        };
+        // Diesel has no kind for 40P01 and passes the server's words on.
+        matches!(kind, DatabaseErrorKind::SerializationFailure)
+            || info.message().contains("deadlock detected")
+    }
+
+    /// The full story for the log, causes included.
+    pub fn story(&self) -> String {
+        match self {
+            Self::Internal(cause) => format!("internal error: {cause}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        let away = match &error {
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
+            DieselError::BrokenTransactionManager => true,
+            // SQLite's words for a lock that another process holds.
+            DieselError::DatabaseError(_, info) => {
+                matches!(info.message(), "database is locked" | "database table is locked")
+                    || info.message().contains("statement timeout")
+            }
+            _ => false,
+        };
+        if away {
+            tracing::warn!(%error, "the database is busy or away");
+            return Self::busy();
+        }
+        Self::Internal(Cause::Database(error))
+    }
+}

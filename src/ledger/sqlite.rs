@@ -1,0 +1,157 @@
+//! SQLite: a writer thread that commits in groups, and readers beside it.
+//!
+//! `SyncConnectionWrapper` takes a `SpawnBlocking` of ours that runs in place, so the async statements complete at
+//! their first poll and a whole transaction runs on one thread without a hop per statement.
+//!
+//! Durability: WAL with `synchronous=FULL`, so an answered write survives loss of power.
+
+mod lock;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection};
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
+
+pub use lock::ServerLock;
+use writer::Writer;
+
+use super::{Tx, TxFuture, catch_panic};
+use crate::error::Error;
+
+/// A connection whose every future is ready at its first poll.
+pub type Conn = SyncConnectionWrapper<SqliteConnection, InPlace>;
+/// The database, to diesel.
+pub type Db = diesel::sqlite::Sqlite;
+
+/// `begin immediate` has taken the only write lock there is, so rows need none of their own.
+macro_rules! for_update {
+    ($query:expr) => {
+        $query
+    };
+}
+/// As [`for_update`]: with one writer there is nothing to skip.
+macro_rules! for_update_skip_locked {
+    ($query:expr) => {
+        $query
+    };
+}
+
+#[path = "statements/mod.rs"]
+pub mod statements;
+
+/// Readers beside the writer: more than the cores, since a reader may wait for the disk.
+const READERS: usize = 8;
+/// How long a statement waits for another process's lock before it gives up; then the caller is told `BUSY`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs blocking work in place.
+pub struct InPlace;
+
+impl SpawnBlocking for InPlace {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<R, Box<dyn std::error::Error + Send + Sync>>> + Send + 'a>>
+    where
+        R: Send + 'static,
+    {
+        std::future::ready(Ok(task())).boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// The embedded ledger.
+#[derive(Clone)]
+pub struct SqliteLedger {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    path: PathBuf,
+    /// One permit per connection that may be out; a connection is opened when first needed.
+    permits: Semaphore,
+    idle: Mutex<Vec<Tx>>,
+}
+
+impl SqliteLedger {
+    /// Opens the file, which must have been migrated.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let readers =
+            Readers { path: path.to_owned(), permits: Semaphore::new(READERS), idle: Mutex::new(Vec::new()) };
+        Ok(Self { writer: Writer::start(path)?, readers: Arc::new(readers) })
+    }
+
+    /// See [`super::Ledger::read`].
+    pub async fn read<T, F>(&self, look: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let permit = tokio::time::timeout(super::postgres::POOL_WAIT, readers.permits.acquire())
+            .await
+            .map_err(|_| Error::busy())?
+            .map_err(|_| Error::internal("the readers are closed"))?;
+        let idle = readers.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let path = readers.path.clone();
+        let (tx, out) = tokio::task::spawn_blocking(move || {
+            let mut tx = match idle {
+                Some(tx) => tx,
+                None => Tx::Sqlite(connect(&path)?),
+            };
+            let out = at_once(catch_panic(look(&mut tx)));
+            Ok::<_, Error>((tx, out))
+        })
+        .await
+        .map_err(|_| Error::internal("a reader panicked"))??;
+        if let Ok(mut idle) = readers.idle.lock() {
+            idle.push(tx);
+        }
+        drop(permit);
+        out
+    }
+
+    /// See [`super::Ledger::write`].
+    pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+}
+
+/// The result of a transaction's future, which has waited for nothing but statements.
+fn at_once<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    future.now_or_never().unwrap_or_else(|| Err(Error::internal("a transaction waited for something else")))
+}
+
+/// A connection with our settings.
+pub fn connect(path: &Path) -> Result<Conn, Error> {
+    connect_blocking(path).map(Conn::new)
+}
+
+/// As [`connect`], unwrapped.
+pub fn connect_blocking(path: &Path) -> Result<SqliteConnection, Error> {
+    let url = path.to_str().ok_or_else(|| Error::internal("the database's path is not UTF-8"))?;
+    let mut connection =
+        SqliteConnection::establish(url).map_err(|error| Error::internal(format!("{url}: {error}")))?;
+    connection.batch_execute(&format!(
+        "pragma busy_timeout = {}; pragma journal_mode = wal; pragma synchronous = full;
+         pragma foreign_keys = on; pragma cache_size = -16384; pragma temp_store = memory;",
+        BUSY_TIMEOUT.as_millis()
+    ))?;
+    Ok(connection)
+}

@@ -1,0 +1,28 @@
+//! One server per file: a lock beside the database that lives as long as the server does.
+//!
+//! Administration commands do not take it; SQLite's own locks keep them apart from the server.
+
+use std::{fs::File, path::Path};
+
+use crate::error::Error;
+
+/// Held by a running server. The operating system lets go of it when the process ends, however that happens.
+#[derive(Debug)]
+pub struct ServerLock(#[allow(dead_code, reason = "held, not read")] File);
+
+impl ServerLock {
+    /// Takes the lock, or says that another server has it.
+    pub fn take(database: &Path) -> Result<Self, Error> {
+        let path = database.with_added_extension("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
+        file.try_lock().map_err(|_| {
+            Error::internal(format!("another server is running on {}: stop it first", database.display()))
+        })?;
+        Ok(Self(file))
+    }
+}

@@ -1,0 +1,209 @@
+//! The one writer: a thread that takes what has queued up, runs each job in a savepoint of one transaction,
+//! commits once, durably, and only then answers everybody.
+//!
+//! A job that fails or panics is rolled back alone. A `begin` or `commit` that fails answers every job of its batch
+//! with an error, and the writer goes on.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel::{
+    connection::{AnsiTransactionManager as SyncManager, SimpleConnection, TransactionManager as _},
+    prelude::*,
+    sql_types::Integer,
+};
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{at_once, catch_panic, connect, connect_blocking};
+use crate::{
+    error::Error,
+    ledger::{Tx, TxFuture},
+};
+
+/// Jobs in one commit at most: bounds how long the first of them waits for the last.
+const MAX_BATCH: usize = 64;
+/// Jobs that may wait; past it callers wait for room.
+const QUEUE: usize = 4_096;
+/// How often the log is copied into the database, off the writer's thread.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
+/// Log pages (of 4 KiB) past which the writer itself finishes the copying, so that the log can start over.
+const RESTART_PAST_PAGES: i32 = 16_000;
+
+/// Told whether the commit stood; answers the job's caller.
+type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
+type Job = Box<dyn FnOnce(&mut Tx) -> Result<Answer, Answer> + Send>;
+
+/// A handle to the writer thread, which ends when the last handle is gone.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    /// Starts the writer and its checkpointer.
+    pub fn start(path: &Path) -> Result<Self, Error> {
+        let mut connection = connect(path)?;
+        let restart_due = Arc::new(AtomicBool::new(false));
+        run(&mut connection, |c| c.batch_execute("pragma wal_autocheckpoint = 0"))?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        spawn("sqlite-checkpoint", {
+            let (path, restart_due) = (path.to_owned(), Arc::clone(&restart_due));
+            let writer_is_gone = jobs.downgrade();
+            move || checkpoint(&path, &restart_due, || writer_is_gone.strong_count() == 0)
+        })?;
+        spawn("sqlite-writer", move || write_batches(Tx::Sqlite(connection), queue, &restart_due))?;
+        Ok(Self { jobs })
+    }
+
+    /// Queues a job and waits until it is durable.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let span = tracing::Span::current();
+        let job: Job = Box::new(move |tx| {
+            let out = span.in_scope(|| in_savepoint(tx, work));
+            let stood = out.is_ok();
+            let done: Answer = Box::new(move |committed| {
+                // The caller may have stopped waiting; the write stands all the same.
+                let _ = answer.send(match (out, committed) {
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+                });
+            });
+            if stood { Ok(done) } else { Err(done) }
+        });
+        self.jobs.send(job).await.map_err(|_| Error::internal("the writer has stopped"))?;
+        answered.await.map_err(|_| Error::internal("the writer dropped a job"))?
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| Error::internal(format!("{name}: {error}")))
+}
+
+fn write_batches(mut tx: Tx, mut queue: mpsc::Receiver<Job>, restart_due: &AtomicBool) {
+    while let Some(first) = queue.blocking_recv() {
+        if let Err(error) = begin(&mut tx) {
+            tracing::error!(%error, "could not begin a transaction");
+            refuse(first);
+            continue;
+        }
+        let mut answers = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            // Whoever failed alone needs no commit, but is told in its turn.
+            answers.push(job(&mut tx).unwrap_or_else(|failed| failed));
+            next = (answers.len() < MAX_BATCH).then(|| queue.try_recv().ok()).flatten();
+        }
+        let committed = commit(&mut tx);
+        if let Err(error) = &committed {
+            tracing::error!(%error, "could not commit; {} writes are undone", answers.len());
+            roll_back(&mut tx);
+        }
+        for answer in answers {
+            answer(committed.as_ref().map(|_| ()).map_err(|_| Error::busy()));
+        }
+        if restart_due.swap(false, Ordering::AcqRel) {
+            // PASSIVE alone never lets a busy log start over; between two batches the rest is small.
+            let _ = run(connection(&mut tx), |c| c.batch_execute("pragma wal_checkpoint(restart)"));
+        }
+    }
+}
+
+/// Answers a job whose transaction could not begin, without running it.
+fn refuse(job: Job) {
+    // A job only knows how to answer once it has run, so it runs against a connection that refuses everything.
+    let mut nowhere = Tx::Closed;
+    let answer = job(&mut nowhere).unwrap_or_else(|failed| failed);
+    answer(Err(Error::busy()));
+}
+
+/// Runs one job behind a savepoint; after an error or a panic nothing of it is left.
+fn in_savepoint<T, F>(tx: &mut Tx, work: F) -> Result<T, Error>
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
+{
+    let Tx::Sqlite(connection) = tx else { return Err(Error::busy()) };
+    run(connection, SyncManager::begin_transaction)?;
+    let out = at_once(catch_panic(async { work(tx).await }));
+    let Tx::Sqlite(connection) = tx else { return Err(Error::busy()) };
+    match &out {
+        Ok(_) => run(connection, SyncManager::commit_transaction)?,
+        Err(_) => run(connection, SyncManager::rollback_transaction)?,
+    }
+    out
+}
+
+fn connection(tx: &mut Tx) -> &mut super::Conn {
+    match tx {
+        Tx::Sqlite(connection) => connection,
+        Tx::Postgres(_) | Tx::Closed => unreachable!("the writer was started with a SQLite connection"),
+    }
+}
+
+fn begin(tx: &mut Tx) -> QueryResult<()> {
+    run(connection(tx), |c| SyncManager::begin_transaction_sql(c, "begin immediate"))
+}
+
+fn commit(tx: &mut Tx) -> QueryResult<()> {
+    run(connection(tx), SyncManager::commit_transaction)
+}
+
+/// After a failed commit the transaction may still be open; the next `begin` needs it closed.
+fn roll_back(tx: &mut Tx) {
+    let connection = connection(tx);
+    while run(connection, SyncManager::rollback_transaction).is_ok() {}
+    // If diesel and SQLite disagree by now, start over with what SQLite says.
+    let _ = run(connection, |c| c.batch_execute("rollback"));
+    let _ = run(connection, |c| {
+        *SyncManager::transaction_manager_status_mut(c) = Default::default();
+        Ok(())
+    });
+}
+
+fn run<R: Send + 'static>(
+    connection: &mut super::Conn,
+    body: impl FnOnce(&mut SqliteConnection) -> QueryResult<R> + Send + 'static,
+) -> QueryResult<R> {
+    connection
+        .spawn_blocking(body)
+        .now_or_never()
+        .unwrap_or(Err(diesel::result::Error::BrokenTransactionManager))
+}
+
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    log: i32,
+}
+
+/// Copies the log into the database every little while, so that no commit ever pays for it.
+fn checkpoint(path: &PathBuf, restart_due: &AtomicBool, writer_is_gone: impl Fn() -> bool) {
+    let mut connection = match connect_blocking(path) {
+        Ok(connection) => connection,
+        Err(error) => return tracing::error!(%error, "no checkpoints"),
+    };
+    while !writer_is_gone() {
+        std::thread::sleep(CHECKPOINT_EVERY);
+        match diesel::sql_query("pragma wal_checkpoint(passive)").get_result::<Checkpoint>(&mut connection) {
+            Ok(done) => {
+                _ = (done.log > RESTART_PAST_PAGES).then(|| restart_due.store(true, Ordering::Release))
+            }
+            Err(error) => tracing::warn!(%error, "checkpoint failed"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The webhook inbox.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{Conn, Db};
+use crate::{
+    domain::{EventId, IntentId, SessionId, Timestamp, Verdict},
+    ledger::rows::EventRow,
+    schema::processed_events::dsl,
+};
+
+pub async fn event(conn: &mut Conn, id: &EventId) -> QueryResult<Option<EventRow>> {
+    dsl::processed_events.find(id).select(EventRow::as_select()).first(conn).await.optional()
+}
+
+pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
+    let insert = diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing();
+    Ok(insert.execute(conn).await? == 1)
+}
+
+pub async fn conclude_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> {
+    let change = (
+        dsl::verdict.eq(row.verdict),
+        dsl::reason.eq(&row.reason),
+        dsl::payment_id.eq(row.payment_id),
+        dsl::tries.eq(row.tries),
+        dsl::due_at.eq(row.due_at),
+        dsl::leased_until.eq(row.leased_until),
+        dsl::body.eq(&row.body),
+        dsl::concluded_at.eq(row.concluded_at),
+    );
+    diesel::update(dsl::processed_events.find(&row.event_id)).set(change).execute(conn).await.map(drop)
+}
+
+pub async fn wake_events(
+    conn: &mut Conn,
+    intent: Option<&IntentId>,
+    session: Option<&SessionId>,
+    now: Timestamp,
+) -> QueryResult<usize> {
+    let mut woken = 0;
+    if let Some(intent) = intent {
+        let waiting = dsl::processed_events.filter(dsl::due_at.gt(now)).filter(dsl::intent_id.eq(intent));
+        woken += diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await?;
+    }
+    if let Some(session) = session {
+        let waiting = dsl::processed_events.filter(dsl::due_at.gt(now)).filter(dsl::session_id.eq(session));
+        woken += diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await?;
+    }
+    Ok(woken)
+}
+
+pub async fn lease_events(
+    conn: &mut Conn,
+    now: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<EventRow>> {
+    let due = for_update_skip_locked!(
+        dsl::processed_events
+            .filter(dsl::due_at.le(now))
+            .filter(dsl::leased_until.is_null().or(dsl::leased_until.lt(now)))
+            .order(dsl::due_at)
+            .limit(limit)
+            .select(EventRow::as_select())
+    )
+    .load(conn)
+    .await?;
+    for event in &due {
+        let row = dsl::processed_events.find(&event.event_id);
+        diesel::update(row).set(dsl::leased_until.eq(until)).execute(conn).await?;
+    }
+    Ok(due)
+}
+
+pub async fn event_page(conn: &mut Conn, verdict: Option<Verdict>, limit: i64) -> QueryResult<Vec<EventRow>> {
+    let mut query = dsl::processed_events
+        .select(EventRow::as_select())
+        .order((dsl::received_at.desc(), dsl::event_id.desc()))
+        .limit(limit)
+        .into_boxed::<Db>();
+    if let Some(verdict) = verdict {
+        query = query.filter(dsl::verdict.eq(verdict));
+    }
+    query.load(conn).await
+}

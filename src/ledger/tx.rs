@@ -1,0 +1,151 @@
+//! The index of statements: each is one line here and one function in `ledger/statements`.
+
+use diesel::QueryResult;
+use diesel_async::pooled_connection::bb8::PooledConnection;
+
+use super::{postgres, rows::*, sql_types::Sha256, sqlite};
+use crate::domain::*;
+
+pub use super::statements_input::*;
+
+/// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements.
+pub enum Tx {
+    /// Embedded.
+    Sqlite(sqlite::Conn),
+    /// Taken from the pool.
+    Postgres(PooledConnection<'static, postgres::Conn>),
+    /// None: every statement fails.
+    Closed,
+}
+
+macro_rules! statements {
+    ($($subject:ident { $($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* })*) => {
+        impl Tx {
+            $($(
+                $(#[$doc])*
+                pub async fn $name(&mut self, $($arg: $type),*) -> QueryResult<$out> {
+                    match self {
+                        Self::Sqlite(c) => sqlite::statements::$subject::$name(c, $($arg),*).await,
+                        Self::Postgres(c) => postgres::statements::$subject::$name(c, $($arg),*).await,
+                        Self::Closed => Err(diesel::result::Error::BrokenTransactionManager),
+                    }
+                }
+            )*)*
+        }
+    };
+}
+
+statements! {
+    agencies {
+        /// Adds an agency.
+        insert_agency(row: &AgencyRow) -> ();
+        /// One agency.
+        agency(id: AgencyId) -> Option<AgencyRow>;
+        /// One agency, locked.
+        lock_agency(id: AgencyId) -> Option<AgencyRow>;
+        /// Sets an agency's card limit.
+        set_card_limit(id: AgencyId, limit: Option<Pence>) -> ();
+        /// Whether the database answers.
+        ping() -> ();
+    }
+    tokens {
+        /// Adds a token.
+        insert_token(row: &TokenRow) -> ();
+        /// The token with this hash.
+        token_by_hash(sha256: Sha256) -> Option<TokenRow>;
+        /// All tokens, oldest first; of one agency or of all.
+        tokens(agency: Option<AgencyId>) -> Vec<TokenRow>;
+        /// Revokes a token, of one agency or of any; `None` where there is none. A second time keeps the first.
+        revoke_token(id: TokenId, agency: Option<AgencyId>, at: Timestamp) -> Option<TokenRow>;
+    }
+    todos {
+        /// Adds a todo unless its id is taken; says whether it did.
+        insert_todo(row: &TodoRow) -> bool;
+        /// One todo.
+        todo(agency: AgencyId, id: &HostId) -> Option<TodoRow>;
+        /// A page of todos, newest first.
+        todo_page(page: &HostPage<TodoStatus>) -> Vec<TodoRow>;
+        /// Completes a todo unless it is complete; says whether it did.
+        complete_todo(agency: AgencyId, id: &HostId, by: &str, at: Timestamp) -> bool;
+    }
+    tasks {
+        /// Adds a custom payment task unless its id is taken; says whether it did.
+        insert_task(row: &TaskRow) -> bool;
+        /// One custom payment task.
+        task(agency: AgencyId, id: &HostId) -> Option<TaskRow>;
+        /// One custom payment task, locked.
+        lock_task(agency: AgencyId, id: &HostId) -> Option<TaskRow>;
+        /// A page of custom payment tasks, newest first.
+        task_page(page: &HostPage<TaskStatus>) -> Vec<TaskRow>;
+        /// Marks a custom payment task paid unless it is; says whether it did.
+        pay_task(agency: AgencyId, id: &HostId, payment: PaymentId, at: Timestamp) -> bool;
+    }
+    payments {
+        /// Adds a payment unless its idempotency key or its task's only place is taken; says whether it did.
+        insert_payment(row: &PaymentRow) -> bool;
+        /// One payment of an agency, with its newest session.
+        payment(agency: AgencyId, id: PaymentId) -> Option<(PaymentRow, Option<SessionRow>)>;
+        /// One payment, locked.
+        lock_payment(id: PaymentId) -> Option<PaymentRow>;
+        /// The payment made under an idempotency key.
+        payment_by_key(agency: AgencyId, key: &IdempotencyKey) -> Option<PaymentRow>;
+        /// The payment of a task that is under way.
+        open_payment_of_task(agency: AgencyId, task: &HostId) -> Option<PaymentId>;
+        /// A page of payments with their newest sessions, newest first.
+        payment_page(page: &PaymentPage) -> Vec<(PaymentRow, Option<SessionRow>)>;
+        /// Count and total of an agency's payments, by status.
+        payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
+        /// Writes the changing columns of a payment. Only the journal calls it.
+        update_payment(row: &PaymentRow) -> ();
+    }
+    sessions {
+        /// Adds a checkout session.
+        insert_session(row: &SessionRow) -> ();
+        /// One attempt's session.
+        session(payment: PaymentId, attempt: i32) -> Option<SessionRow>;
+        /// Every session of a payment.
+        sessions_of(payment: PaymentId) -> Vec<SessionRow>;
+        /// The session with the provider's id.
+        session_by_id(id: &SessionId) -> Option<SessionRow>;
+        /// Takes the right to ask the provider for this session; says whether it got it.
+        lease_session(payment: PaymentId, attempt: i32, now: Timestamp, until: Timestamp) -> bool;
+        /// Writes a session as it now is.
+        update_session(row: &SessionRow) -> ();
+    }
+    intents {
+        /// One intent.
+        intent(id: &IntentId) -> Option<IntentRow>;
+        /// Every intent of a payment.
+        intents_of(payment: PaymentId) -> Vec<IntentRow>;
+        /// Writes an intent, new or known; `false` where another payment has it.
+        put_intent(row: &IntentRow) -> bool;
+    }
+    events {
+        /// One event.
+        event(id: &EventId) -> Option<EventRow>;
+        /// Adds an event unless its id is known; says whether it did.
+        insert_event(row: &EventRow) -> bool;
+        /// Writes the verdict, and what goes with it, of a known event.
+        conclude_event(row: &EventRow) -> ();
+        /// Makes parked events due that wait for this intent or session; says how many.
+        wake_events(intent: Option<&IntentId>, session: Option<&SessionId>, now: Timestamp) -> usize;
+        /// Takes due parked events, oldest first, and leases them.
+        lease_events(now: Timestamp, until: Timestamp, limit: i64) -> Vec<EventRow>;
+        /// A page of the inbox, newest first.
+        event_page(verdict: Option<Verdict>, limit: i64) -> Vec<EventRow>;
+    }
+    anomalies {
+        /// Adds an anomaly unless the payment has it; says whether it did.
+        insert_anomaly(row: &AnomalyRow) -> bool;
+        /// A page of anomalies, newest first.
+        anomaly_page(page: &AnomalyPage) -> Vec<AnomalyRow>;
+    }
+    audit {
+        /// Adds a row to the journal.
+        insert_audit(row: &AuditRow) -> ();
+        /// A page of one payment's trail, in order of version.
+        payment_trail(payment: PaymentId, after: i64, limit: i64) -> Vec<AuditRow>;
+        /// A page of an agency's trail, oldest first.
+        agency_trail(agency: AgencyId, after: Option<AuditId>, limit: i64) -> Vec<AuditRow>;
+    }
+}
