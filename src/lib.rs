@@ -1,1 +1,4 @@
 //! Quittance.
+
+pub mod listener;
+pub mod ops;
