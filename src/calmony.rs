@@ -1,0 +1,1 @@
+//! Calmony Pay, spoken here.

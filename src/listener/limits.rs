@@ -1,0 +1,69 @@
+//! How much of a listener one client may take: heads, waiting times, connections, each with its reason.
+//!
+//! Not here: what a body may weigh and how long it may take. That differs by route, so the rooms that
+//! own the routes pass it to [`read_body`](super::read_body).
+
+use std::time::Duration;
+
+/// Fields in a request head. Browsers behind two proxies send about 40.
+pub const HEAD_MAX_FIELDS: usize = 64;
+
+/// Bytes in a request head, request line included. Twice what common proxies pass on; the biggest honest
+/// field here is a bearer token or a `Calmony-Signature` of 4 KiB.
+pub const HEAD_MAX_BYTES: usize = 16 * 1024;
+
+/// From the first byte of a head to its last. A head fits in a few packets; only a dripping client needs longer.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection without a byte of a (next) request is kept. Longer than the pauses of a polling
+/// page, shorter than the idle time of common proxies' upstream pools.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a response may wait for its reader, from the first write the kernel would not take until the
+/// last byte is handed over. Not from byte to byte: a reader that takes one packet every 29 s would hold
+/// its connection for hours. With 1 MiB as the largest response it asks for 35 KiB a second, after
+/// whatever the socket's send buffer took at once.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection that was answered before its request was read to the end still swallows input, so
+/// that the client finds the answer and not a reset. See [`super::io`].
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much such a connection swallows. Some times more than any body we take; no reason to read on after it.
+pub const LINGER_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Connections of one listener, upgraded ones included. Each costs a task, a read buffer of at most 16 KiB and
+/// the answer being written; the 1,025th waits in the kernel's backlog. No cap per address: callers sit
+/// behind proxies.
+pub const MAX_CONNECTIONS: u32 = 1_024;
+
+/// Pause after an accept that failed for want of file descriptors or memory: without it the loop would spin,
+/// since the connection it could not take stays first in the backlog.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
+
+/// The limits of one listener. `Default` is what Quittance promises; tests shorten the waiting times.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// See [`HEAD_TIMEOUT`].
+    pub head_timeout: Duration,
+    /// See [`IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
+    /// See [`WRITE_STALL_TIMEOUT`].
+    pub write_stall_timeout: Duration,
+    /// See [`LINGER_TIMEOUT`].
+    pub linger_timeout: Duration,
+    /// See [`MAX_CONNECTIONS`].
+    pub max_connections: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_timeout: HEAD_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            write_stall_timeout: WRITE_STALL_TIMEOUT,
+            linger_timeout: LINGER_TIMEOUT,
+            max_connections: MAX_CONNECTIONS,
+        }
+    }
+}
