@@ -13,7 +13,6 @@ pub mod rpc;
 pub mod schema;
 
 /// What every request may use. One per server, shared by all listeners.
-#[derive(Debug)]
 pub struct App {
     /// The database.
     pub ledger: ledger::Ledger,

@@ -1,0 +1,3 @@
+//! The JSON-RPC surface: knows no payment.
+
+pub mod procedure;

@@ -1,0 +1,214 @@
+//! A procedure: a name, who may call it, what it takes and gives, and the function that does it.
+//!
+//! The table of procedures is the one source of dispatch and authorisation; each namespace (`payment.rs`,
+//! `todo.rs`, …) lists its own lines of it. Not here: JSON-RPC itself, which is the envelope's.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
+use tracing::Instrument;
+
+use crate::{
+    App,
+    auth::Caller,
+    domain::Role,
+    error::{Error, Kind},
+    listener::RequestId,
+};
+
+/// What a procedure is called with, besides its input.
+#[derive(Clone)]
+pub struct Call {
+    /// The server.
+    pub app: Arc<App>,
+    /// Who asks.
+    pub caller: Caller,
+    /// The request, for the audit log.
+    pub request_id: RequestId,
+}
+
+/// Whether a procedure changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It only looks.
+    Query,
+    /// It changes something, and finishes even if its caller hangs up.
+    Mutation,
+}
+
+/// An answer, encoded.
+pub type Answer = Result<Box<RawValue>, Error>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Handler = dyn Fn(Call, Value) -> AnswerFuture + Send + Sync;
+
+/// One line of the table.
+#[derive(Clone)]
+pub struct Procedure {
+    /// As callers write it.
+    pub name: &'static str,
+    /// Whether it changes anything.
+    pub effect: Effect,
+    /// Who may call it.
+    pub role: Role,
+    /// What it can fail with, besides what every procedure can.
+    pub errors: &'static [Kind],
+    input: Arc<InputFields>,
+    handler: Arc<Handler>,
+}
+
+/// The names of an input's fields, to tell an unknown or a missing one by name.
+struct InputFields {
+    known: Vec<String>,
+    required: Vec<String>,
+}
+
+/// What every procedure can fail with.
+pub const COMMON_ERRORS: &[Kind] = &[
+    Kind::InvalidParams,
+    Kind::Unauthorized,
+    Kind::Forbidden,
+    Kind::RateLimited,
+    Kind::Busy,
+    Kind::Internal,
+];
+
+impl Procedure {
+    /// A procedure that only looks.
+    pub fn query<I, O, F, R>(name: &'static str, role: Role, errors: &'static [Kind], run: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Fn(Call, I) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, Error>> + Send + 'static,
+    {
+        Self::new(name, Effect::Query, role, errors, run)
+    }
+
+    /// A procedure that changes something.
+    pub fn mutation<I, O, F, R>(name: &'static str, role: Role, errors: &'static [Kind], run: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Fn(Call, I) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, Error>> + Send + 'static,
+    {
+        Self::new(name, Effect::Mutation, role, errors, run)
+    }
+
+    fn new<I, O, F, R>(
+        name: &'static str,
+        effect: Effect,
+        role: Role,
+        errors: &'static [Kind],
+        run: F,
+    ) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Fn(Call, I) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, Error>> + Send + 'static,
+    {
+        let input = Arc::new(InputFields::of::<I>());
+        let fields = Arc::clone(&input);
+        let run = Arc::new(run);
+        let handler = move |call: Call, params: Value| -> AnswerFuture {
+            let (fields, run) = (Arc::clone(&fields), Arc::clone(&run));
+            Box::pin(async move {
+                let output = run(call, fields.decode(params)?).await?;
+                let encoded = serde_json::value::to_raw_value(&output);
+                encoded.map_err(|error| Error::internal(format!("an answer could not be encoded: {error}")))
+            })
+        };
+        Self { name, effect, role, errors, input, handler: Arc::new(handler) }
+    }
+
+    /// The input's field names, in the order they are declared.
+    pub fn fields(&self) -> &[String] {
+        &self.input.known
+    }
+
+    /// Authorises the caller and runs the procedure. A mutation runs in a task of its own, which the caller
+    /// merely awaits, so it finishes even if the caller hangs up; a panic becomes an error in either case.
+    pub async fn call(
+        &self,
+        app: Arc<App>,
+        caller: Option<Caller>,
+        request_id: RequestId,
+        params: Value,
+    ) -> Answer {
+        let caller = caller.filter(|caller| !caller.has_expired()).ok_or(Error::Unauthorized)?;
+        if !caller.role.covers(self.role) {
+            return Err(Error::Forbidden { required: self.role });
+        }
+        let work = (self.handler)(Call { app, caller, request_id }, params);
+        match self.effect {
+            Effect::Query => {
+                use futures_util::FutureExt;
+                let guarded = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+                guarded.unwrap_or_else(|_| Err(Error::internal(format!("{} panicked", self.name))))
+            }
+            Effect::Mutation => {
+                let task = tokio::spawn(work.in_current_span()).await;
+                task.unwrap_or_else(|_| Err(Error::internal(format!("{} panicked", self.name))))
+            }
+        }
+    }
+}
+
+impl InputFields {
+    fn of<I: JsonSchema>() -> Self {
+        let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<I>().to_value();
+        let known = schema["properties"].as_object().map(|fields| fields.keys().cloned().collect());
+        let required = serde_json::from_value(schema["required"].clone());
+        Self { known: known.unwrap_or_default(), required: required.unwrap_or_default() }
+    }
+
+    /// Params as JSON-RPC clients spell them, to the input object; then to the input itself.
+    fn decode<I: DeserializeOwned>(&self, params: Value) -> Result<I, Error> {
+        let object = as_object(params)?;
+        if let Some(unknown) = object.keys().find(|key| !self.known.contains(key)) {
+            let hint =
+                self.nearest(unknown).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let shown: String = unknown.chars().take(64).collect();
+            return Err(Error::invalid(shown, format!("is not a field of this procedure{hint}")));
+        }
+        if let Some(missing) = self.required.iter().find(|name| !object.contains_key(*name)) {
+            return Err(Error::invalid(missing, "is required"));
+        }
+        serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+            let path = error.path().to_string();
+            let path = if path == "." { String::new() } else { path };
+            Error::invalid(path, error.into_inner().to_string())
+        })
+    }
+
+    fn nearest(&self, unknown: &str) -> Option<&str> {
+        let unknown = unknown.to_ascii_lowercase();
+        let alike = |name: &&String| strsim::jaro_winkler(&name.to_ascii_lowercase(), &unknown);
+        let best = self.known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
+        (alike(&best) > 0.7).then_some(best.as_str())
+    }
+}
+
+/// The four spellings of params: the input object itself; absent, `null` or `[]`, which are `{}`; and `[ {…} ]`.
+fn as_object(params: Value) -> Result<Map<String, Value>, Error> {
+    match params {
+        Value::Object(object) => Ok(object),
+        Value::Null => Ok(Map::new()),
+        Value::Array(mut items) if items.len() <= 1 => match items.pop() {
+            None => Ok(Map::new()),
+            Some(Value::Object(object)) => Ok(object),
+            Some(_) => Err(Error::invalid("", "params must be an object")),
+        },
+        _ => Err(Error::invalid("", "params must be an object")),
+    }
+}
+
+/// Every procedure, by name. Fails on a name used twice.
+pub fn table(procedures: Vec<Procedure>) -> std::collections::HashMap<&'static str, Procedure> {
+    let names: BTreeSet<_> = procedures.iter().map(|procedure| procedure.name).collect();
+    assert_eq!(names.len(), procedures.len(), "two procedures share a name");
+    procedures.into_iter().map(|procedure| (procedure.name, procedure)).collect()
+}
