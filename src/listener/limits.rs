@@ -30,7 +30,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that was answered before its request was read to the end still swallows input, so
-/// that the client finds the answer and not a reset. See [`super::io`].
+/// that the client finds the answer and not a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much such a connection swallows. Some times more than any body we take; no reason to read on after it.
