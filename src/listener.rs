@@ -9,7 +9,7 @@ mod answer;
 mod body;
 mod connection;
 mod io;
-mod limits;
+pub mod limits;
 mod pulse;
 mod request_id;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
 use super::io::Socket;
-use super::limits::{HEAD_MAX_BYTES, HEAD_MAX_FIELDS, Limits};
+use super::limits::{BUFFER_MAX_BYTES, HEAD_MAX_BYTES, HEAD_MAX_FIELDS, Limits};
 use super::pulse::{AnsweredOnDrop, Cut, Pulse};
 use super::{BoxError, REQUEST_ID_HEADER, RequestId};
 
@@ -46,8 +46,7 @@ pub(super) async fn run<S, B>(
     let connection = http1::Builder::new()
         .max_headers(HEAD_MAX_FIELDS)
         .max_header_size(HEAD_MAX_BYTES)
-        // hyper looks at the size of a head only between reads; a buffer no larger makes the limit exact.
-        .max_buf_size(HEAD_MAX_BYTES)
+        .max_buf_size(BUFFER_MAX_BYTES)
         .header_read_timeout(None)
         .serve_connection(socket, http)
         .with_upgrades();

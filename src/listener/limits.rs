@@ -12,6 +12,10 @@ pub const HEAD_MAX_FIELDS: usize = 64;
 /// field here is a bearer token or a `Calmony-Signature` of 4 KiB.
 pub const HEAD_MAX_BYTES: usize = 16 * 1024;
 
+/// What hyper may buffer of a connection's input: a whole head and what came with it. By default it grows to
+/// 400 KiB, which a thousand clients could make it do at once.
+pub const BUFFER_MAX_BYTES: usize = 2 * HEAD_MAX_BYTES;
+
 /// From the first byte of a head to its last. A head fits in a few packets; only a dripping client needs longer.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,13 +30,13 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that was answered before its request was read to the end still swallows input, so
-/// that the client finds the answer and not a reset. See [`super::io`].
+/// that the client finds the answer and not a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much such a connection swallows. Some times more than any body we take; no reason to read on after it.
 pub const LINGER_MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Connections of one listener, upgraded ones included. Each costs a task, a read buffer of at most 16 KiB and
+/// Connections of one listener, upgraded ones included. Each costs a task, a read buffer of at most 32 KiB and
 /// the answer being written; the 1,025th waits in the kernel's backlog. No cap per address: callers sit
 /// behind proxies.
 pub const MAX_CONNECTIONS: u32 = 1_024;

@@ -85,7 +85,13 @@ async fn route(mut request: Request<Incoming>) -> Result<Answer, Infallible> {
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
                 let (mut from, mut to) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
-                tokio::io::copy(&mut from, &mut to).await.unwrap();
+                // A full stop ends the conversation, from this side.
+                while let Ok(byte @ 1..) = from.read_u8().await {
+                    to.write_u8(byte).await.unwrap();
+                    if byte == b'.' {
+                        return to.shutdown().await.unwrap();
+                    }
+                }
             });
             let mut answer = text(StatusCode::SWITCHING_PROTOCOLS, "");
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -131,6 +131,19 @@ async fn shutdown_waits_for_an_upgraded_connection() {
 }
 
 #[tokio::test]
+async fn an_upgrader_that_hangs_up_is_not_made_to_wait_for_the_client() {
+    let server = Server::start(Limits::default()).await;
+    let mut client = server.client().await;
+    client.send("GET /echo HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
+    assert_eq!(client.reply().await.status(), "101");
+    client.send("bye.").await;
+    assert_eq!(client.rest().await, b"bye.");
+    // The client's socket is still open.
+    server.stop().await;
+    drop(client);
+}
+
+#[tokio::test]
 async fn a_panic_ends_its_connection_and_nothing_else() {
     let server = Server::start(Limits::default()).await;
     let mut bystander = server.client().await;
@@ -147,9 +160,10 @@ async fn a_panic_ends_its_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn shutdown_finishes_what_is_in_hand_and_refuses_the_rest() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(Limits { linger_timeout: 10 * PATIENCE, ..Limits::default() }).await;
     let mut idle = server.client().await;
-    assert_eq!(idle.get("/hello").await.status(), "200");
+    idle.send("POST /body HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\n{}").await;
+    assert_eq!(idle.reply().await.status(), "200");
     let mut busy = server.client().await;
     busy.send("GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(busy.is_quiet_for(ms(100)).await);

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::limits::HEAD_MAX_BYTES;
 use super::*;
 
 fn head_with(fields: impl IntoIterator<Item = String>) -> String {
@@ -27,23 +28,24 @@ async fn sixty_four_fields_pass_and_one_more_is_431() {
 }
 
 #[tokio::test]
-async fn a_head_of_15_kib_passes_and_one_of_17_is_431() {
+async fn a_head_of_16_kib_passes_and_one_byte_more_is_431() {
     let server = Server::start(Limits::default()).await;
-    let sized = |bytes| head_with([format!("x-big: {}", "b".repeat(bytes))]);
+    let bare_bytes = head_with([String::from("x-big: ")]).len();
+    let sized = |bytes| head_with([format!("x-big: {}", "b".repeat(bytes - bare_bytes))]);
 
     let mut client = server.client().await;
-    client.send(sized(15 * 1024)).await;
+    client.send(sized(HEAD_MAX_BYTES)).await;
     assert_eq!(client.reply().await.status(), "200");
     // Buffers that a body has used before change nothing.
     client.send(format!("POST /body HTTP/1.1\r\ncontent-length: 1000\r\n\r\n{}", "x".repeat(1000))).await;
     assert_eq!(client.reply().await.status(), "200");
 
-    client.send(sized(17 * 1024)).await;
+    client.send(sized(HEAD_MAX_BYTES + 1)).await;
     assert_eq!(client.reply().await.status(), "431");
     assert_eq!(client.rest().await, b"");
 
     let mut fresh = server.client().await;
-    fresh.send(sized(17 * 1024)).await;
+    fresh.send(sized(10 * HEAD_MAX_BYTES)).await;
     assert_eq!(fresh.reply().await.status(), "431");
     drop((client, fresh));
     server.stop().await;
