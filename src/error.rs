@@ -117,6 +117,9 @@ pub enum Cause {
     /// A statement failed.
     #[error("database: {0}")]
     Database(#[from] DieselError),
+    /// Another transaction was faster; this one must look again.
+    #[error("lost a race")]
+    Race,
     /// Anything else.
     #[error("{0}")]
     Other(String),

@@ -23,9 +23,10 @@ use std::{future::Future, panic::AssertUnwindSafe, pin::Pin};
 
 use futures_util::FutureExt;
 
-pub use journal::{AuditEntry, Change};
+pub use journal::{AuditEntry, Change, card_limit_changed};
 pub use migrate::migrate;
 pub use sqlite::ServerLock;
+pub use statements_input::{AnomalyPage, HostPage, PaymentPage};
 pub use tx::Tx;
 
 use crate::error::Error;

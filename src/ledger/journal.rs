@@ -1,14 +1,17 @@
 //! The one status write with its audit inserts. No other code changes a payment's row.
 
 use diesel::QueryResult;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Tx,
-    rows::{AuditRow, PaymentRow},
+    rows::{AgencyRow, AuditRow, PaymentRow},
     sql_types::Json,
 };
-use crate::domain::{AuditAction, AuditId, PaymentStatus, Timestamp};
+use crate::{
+    domain::{AuditAction, AuditId, PaymentStatus, Pence, Timestamp},
+    payment_sync::Cause,
+};
 
 /// A change of one payment: the row as it is to be, and the audit rows that tell of it.
 pub struct Change {
@@ -77,4 +80,32 @@ impl Change {
         }
         Ok(())
     }
+}
+
+/// Writes the audit row of a changed card limit. Its resource is the agency.
+pub async fn card_limit_changed(
+    tx: &mut Tx,
+    agency: &AgencyRow,
+    limit: Option<Pence>,
+    cause: Cause,
+) -> QueryResult<()> {
+    let changes = json!({
+        "maxCardPaymentPence": { "from": agency.max_card_payment_pence, "to": limit },
+    });
+    tx.insert_audit(&AuditRow {
+        id: AuditId::new(),
+        agency_id: agency.id,
+        payment_id: None,
+        version: None,
+        action: AuditAction::CardLimitUpdated,
+        from_status: None,
+        to_status: None,
+        amount_pence: None,
+        actor: cause.actor,
+        at: cause.at,
+        request_id: cause.request_id,
+        changes: Json(changes),
+        sequence: None,
+    })
+    .await
 }

@@ -3,10 +3,8 @@
 use diesel::QueryResult;
 use diesel_async::pooled_connection::bb8::PooledConnection;
 
-use super::{postgres, rows::*, sql_types::Sha256, sqlite};
+use super::{postgres, rows::*, sql_types::Sha256, sqlite, statements_input::*};
 use crate::domain::*;
-
-pub use super::statements_input::*;
 
 /// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements.
 pub enum Tx {
@@ -109,8 +107,10 @@ statements! {
         session_by_id(id: &SessionId) -> Option<SessionRow>;
         /// Takes the right to ask the provider for this session; says whether it got it.
         lease_session(payment: PaymentId, attempt: i32, now: Timestamp, until: Timestamp) -> bool;
-        /// Writes a session as it now is.
+        /// Writes how a session stands with the provider: state, id, link, lease.
         update_session(row: &SessionRow) -> ();
+        /// Writes how far a session got.
+        set_attempt_best(row: &SessionRow) -> ();
     }
     intents {
         /// One intent.

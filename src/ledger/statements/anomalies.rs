@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{Conn, Db};
 use crate::{
-    ledger::{rows::AnomalyRow, tx::AnomalyPage},
+    ledger::{AnomalyPage, rows::AnomalyRow},
     schema::payment_anomalies::dsl,
 };
 

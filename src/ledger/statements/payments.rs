@@ -7,8 +7,8 @@ use super::{Conn, Db};
 use crate::{
     domain::{AgencyId, HostId, IdempotencyKey, PaymentId, PaymentStatus},
     ledger::{
+        PaymentPage,
         rows::{PaymentChange, PaymentRow, SessionRow},
-        tx::PaymentPage,
     },
     schema::{checkout_sessions, payments_ledger, payments_ledger::dsl},
 };

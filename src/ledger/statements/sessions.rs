@@ -51,14 +51,18 @@ pub async fn lease_session(
 pub async fn update_session(conn: &mut Conn, row: &SessionRow) -> QueryResult<()> {
     let change = (
         dsl::state.eq(row.state),
-        dsl::best.eq(row.best),
-        dsl::failure_reason.eq(&row.failure_reason),
         dsl::session_id.eq(&row.session_id),
         dsl::url.eq(&row.url),
         dsl::expires_at.eq(row.expires_at),
         dsl::leased_until.eq(row.leased_until),
         dsl::next_read_at.eq(row.next_read_at),
     );
+    let target = dsl::checkout_sessions.find((row.payment_id, row.attempt));
+    diesel::update(target).set(change).execute(conn).await.map(drop)
+}
+
+pub async fn set_attempt_best(conn: &mut Conn, row: &SessionRow) -> QueryResult<()> {
+    let change = (dsl::best.eq(row.best), dsl::failure_reason.eq(&row.failure_reason));
     let target = dsl::checkout_sessions.find((row.payment_id, row.attempt));
     diesel::update(target).set(change).execute(conn).await.map(drop)
 }

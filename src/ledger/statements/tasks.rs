@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{Conn, Db};
 use crate::{
     domain::{AgencyId, HostId, PaymentId, TaskStatus, Timestamp},
-    ledger::{rows::TaskRow, tx::HostPage},
+    ledger::{HostPage, rows::TaskRow},
     schema::custom_payment_tasks::dsl,
 };
 

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::{Conn, Db};
 use crate::{
     domain::{AgencyId, HostId, Timestamp, TodoStatus},
-    ledger::{rows::TodoRow, tx::HostPage},
+    ledger::{HostPage, rows::TodoRow},
     schema::todos::dsl,
 };
 

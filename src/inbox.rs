@@ -1,0 +1,243 @@
+//! The webhook inbox: every authentic event is stored with what was concluded about it, before it is acknowledged.
+//!
+//! An event is recognised by its id, placed (which payment does it speak of?), and handed to `payment_sync` in the
+//! transaction that stores it. What can't be placed or applied yet is parked and tried again. Not here: HTTP and
+//! signatures (`webhook`), and when parked events are taken up (`jobs`).
+
+mod place;
+mod retry;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sha2::Digest;
+
+pub use retry::retry_due;
+
+use place::{Place, place};
+
+use crate::{
+    App,
+    calmony::event::{Event, Meaning, Unreadable},
+    domain::{AnomalyKind, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
+    error::Error,
+    ledger::{Tx, rows::EventRow},
+    payment_sync::{Cause, Happening, happened},
+};
+
+/// What became of a delivery. All of them mean that we own the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Its first delivery, and what was concluded.
+    Concluded(Verdict),
+    /// Known already, with the same facts.
+    Duplicate,
+    /// A known id with other facts; the first stay.
+    Reused,
+}
+
+/// Receives an authentic event: the seed's `paymentCompletedSync`.
+pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Result<Receipt, Error> {
+    let id = event.id.clone();
+    if let Some(known) = app.ledger.read(move |tx| async move { Ok(tx.event(&id).await?) }.boxed()).await? {
+        return recognise(app, known, event).await;
+    }
+    let retry_after = retry::FIRST_RETRY.mul_f64(app.time_scale);
+    let (first, kept) = (event.clone(), body.to_vec());
+    let applied = app
+        .ledger
+        .write(move |tx| async move { receive(tx, &first, &kept, retry_after).await }.boxed())
+        .await;
+    match applied {
+        Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),
+        // Another delivery of it was faster.
+        Ok(None) => Ok(Receipt::Duplicate),
+        Err(Error::Busy { retry_after_ms }) => Err(Error::Busy { retry_after_ms }),
+        Err(error) => {
+            // What we can't apply now we may be able to apply later; what matters is not to lose it.
+            tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
+            let row = parked(&event, body, "could not be applied", retry_after);
+            app.ledger.write(move |tx| async move { Ok(tx.insert_event(&row).await?) }.boxed()).await?;
+            Ok(Receipt::Concluded(Verdict::Parked))
+        }
+    }
+}
+
+/// Stores a signed body that is not readable as an event, keyed by its hash.
+pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Receipt, Error> {
+    let key = format!("sha256:{}", hex::encode(sha2::Sha256::digest(body)));
+    let event_id = EventId::parse(&key).ok_or_else(|| Error::internal("a hash is always a usable key"))?;
+    let now = Timestamp::now();
+    let row = EventRow {
+        event_id,
+        event_type: "unreadable".into(),
+        event_created_at: None,
+        object_id: None,
+        intent_id: None,
+        session_id: None,
+        amount_pence: None,
+        currency: None,
+        payment_status: None,
+        refunded_pence: None,
+        verdict: Verdict::Quarantined,
+        reason: Some(why.to_string()),
+        payment_id: None,
+        tries: 1,
+        due_at: None,
+        leased_until: None,
+        body: Some(body.to_vec()),
+        received_at: now,
+        concluded_at: Some(now),
+    };
+    let added = app.ledger.write(move |tx| async move { Ok(tx.insert_event(&row).await?) }.boxed()).await?;
+    Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
+}
+
+/// A known id: a repetition, or a reuse for other facts.
+async fn recognise(app: &App, known: EventRow, event: Event) -> Result<Receipt, Error> {
+    if same_facts(&known, &event) {
+        return Ok(Receipt::Duplicate);
+    }
+    tracing::warn!(event = %event.id, "the provider used an event id twice, for different facts");
+    metrics::counter!("quittance_event_id_reuse_total").increment(1);
+    if let Some(payment_id) = known.payment_id {
+        app.ledger.write(move |tx| async move { note_reuse(tx, payment_id, &event).await }.boxed()).await?;
+    }
+    Ok(Receipt::Reused)
+}
+
+async fn note_reuse(tx: &mut Tx, payment_id: PaymentId, event: &Event) -> Result<(), Error> {
+    let Some(payment) = tx.lock_payment(payment_id).await? else { return Ok(()) };
+    let detail =
+        format!("event {} came again as {} with other facts; the first stand", event.id, event.event_type);
+    let what =
+        Happening::Noticed { kind: AnomalyKind::EventIdReuse, reference: event.id.to_string(), detail };
+    happened(tx, payment, &what, &Cause::calmony_pay(event.created_at)).await.map(drop)
+}
+
+/// Whether a delivery says what the stored one said.
+fn same_facts(known: &EventRow, event: &Event) -> bool {
+    known.event_type == event.event_type
+        && known.object_id == event.object_id
+        && known.intent_id == event.intent_id
+        && known.amount_pence == event.amount_pence()
+        && known.currency == event.currency
+        && known.payment_status == event.payment_status
+        && known.refunded_pence == event.refunded.map(|pence| pence.get())
+}
+
+/// Applies a new event and stores it with its verdict; `None` where it is stored already.
+async fn receive(
+    tx: &mut Tx,
+    event: &Event,
+    body: &[u8],
+    retry_after: Duration,
+) -> Result<Option<Verdict>, Error> {
+    let now = Timestamp::now();
+    let Some(conclusion) = conclude(tx, event, now).await? else { return Ok(None) };
+    let row = match conclusion.verdict {
+        Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after),
+        _ => EventRow {
+            verdict: conclusion.verdict,
+            reason: conclusion.reason.map(str::to_owned),
+            payment_id: conclusion.payment_id,
+            due_at: None,
+            body: None,
+            concluded_at: Some(now),
+            ..parked(event, &[], "", retry_after)
+        },
+    };
+    // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
+    Ok(tx.insert_event(&row).await?.then_some(row.verdict))
+}
+
+/// What is concluded about an event.
+struct Conclusion {
+    verdict: Verdict,
+    reason: Option<&'static str>,
+    payment_id: Option<PaymentId>,
+}
+
+/// Places an event and applies it. `None` where another delivery has stored it meanwhile.
+async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<Conclusion>, Error> {
+    let verdict = |verdict, reason, payment_id| Ok(Some(Conclusion { verdict, reason, payment_id }));
+    let report = match &event.meaning {
+        Meaning::Unknown => return verdict(Verdict::Ignored, Some("a type we have no use for"), None),
+        Meaning::PaidUnnamed => return verdict(Verdict::Parked, Some(retry::SESSION_TO_BE_READ), None),
+        Meaning::SessionExpired => None,
+        Meaning::Report(report) => Some(report),
+    };
+    let (payment, conflict) = match place(tx, event).await? {
+        Place::Nowhere => return verdict(Verdict::Parked, Some(retry::NO_PAYMENT_YET), None),
+        Place::At(payment) => (payment, false),
+        Place::Conflict(payment) => (payment, true),
+    };
+    let payment_id = payment.id;
+    if tx.event(&event.id).await?.is_some_and(|known| known.verdict != Verdict::Parked) {
+        return Ok(None);
+    }
+    let cause = Cause { at: now, ..Cause::calmony_pay(event.created_at) };
+    if conflict {
+        let reference = event.intent_id.as_ref().map_or_else(|| event.id.to_string(), ToString::to_string);
+        let detail = format!("event {} names this payment and another one or another agency", event.id);
+        let what = Happening::Noticed { kind: AnomalyKind::ReferenceConflict, reference, detail };
+        happened(tx, payment, &what, &cause).await?;
+        return verdict(Verdict::Stale, Some("its references disagree"), Some(payment_id));
+    }
+    let sessions = tx.sessions_of(payment_id).await?;
+    let attempt = place::attempt(event, &sessions);
+    let Some(report) = report else {
+        if let Some(mut session) = sessions.into_iter().find(|session| Some(session.attempt) == attempt) {
+            session.state = SessionState::Dead;
+            tx.update_session(&session).await?;
+        }
+        return verdict(
+            Verdict::Stale,
+            Some("the link is dead; the payment stays as it is"),
+            Some(payment_id),
+        );
+    };
+    let evidence = Evidence {
+        intent: event.intent_id.clone(),
+        attempt,
+        amount: event.amount,
+        currency: event.currency.clone(),
+        report: report.clone(),
+    };
+    let what = Happening::Reported { evidence, failure_code: event.failure_code.clone() };
+    let settled = happened(tx, payment, &what, &cause).await?;
+    for intent in &settled.new_intents {
+        tx.wake_events(Some(intent), None, now).await?;
+    }
+    match settled.is_transition() {
+        true => verdict(Verdict::Applied, None, Some(payment_id)),
+        false if settled.raised.is_empty() => verdict(Verdict::Stale, Some("nothing new"), Some(payment_id)),
+        false => verdict(Verdict::Stale, Some("an anomaly was raised"), Some(payment_id)),
+    }
+}
+
+/// An event that is to be tried again.
+fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> EventRow {
+    let now = Timestamp::now();
+    EventRow {
+        event_id: event.id.clone(),
+        event_type: event.event_type.clone(),
+        event_created_at: event.created_at,
+        object_id: event.object_id.clone(),
+        intent_id: event.intent_id.clone(),
+        session_id: event.session_id.clone(),
+        amount_pence: event.amount_pence(),
+        currency: event.currency.clone(),
+        payment_status: event.payment_status.clone(),
+        refunded_pence: event.refunded.map(|pence| pence.get()),
+        verdict: Verdict::Parked,
+        reason: Some(reason.to_owned()),
+        payment_id: None,
+        tries: 1,
+        due_at: Some(now.plus(retry_after)),
+        leased_until: None,
+        body: Some(body.to_vec()),
+        received_at: now,
+        concluded_at: None,
+    }
+}

@@ -1,0 +1,70 @@
+//! Which payment does an event speak of, and which attempt of it?
+
+use crate::{
+    calmony::event::Event,
+    domain::PaymentId,
+    error::Error,
+    ledger::{
+        Tx,
+        rows::{PaymentRow, SessionRow},
+    },
+};
+
+/// Where an event belongs. The payment's row is locked.
+pub enum Place {
+    /// To no payment we know yet.
+    Nowhere,
+    /// To this one.
+    At(PaymentRow),
+    /// Its references disagree; the anomaly sits on this one.
+    Conflict(PaymentRow),
+}
+
+/// Places an event: by its intent, else by `metadata.ledger_id`, else by its checkout session. Where the intent or
+/// the session is known for one payment and the metadata names another, or another agency, that is a conflict.
+pub async fn place(tx: &mut Tx, event: &Event) -> Result<Place, Error> {
+    let by_intent = match &event.intent_id {
+        Some(intent) => tx.intent(intent).await?.map(|row| row.payment_id),
+        None => None,
+    };
+    let by_metadata = event.ledger_ref.as_deref().and_then(PaymentId::parse);
+    let by_session = match &event.session_id {
+        Some(session) => tx.session_by_id(session).await?.map(|row| row.payment_id),
+        None => None,
+    };
+    let mut found = None;
+    for candidate in [by_intent, by_metadata, by_session].into_iter().flatten() {
+        found = tx.lock_payment(candidate).await?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some(payment) = found else { return Ok(Place::Nowhere) };
+    let disagrees = |named: Option<PaymentId>| named.is_some_and(|named| named != payment.id);
+    let another_payment =
+        event.ledger_ref.is_some() && by_metadata != Some(payment.id) || disagrees(by_session);
+    let another_agency =
+        event.agency_ref.as_deref().is_some_and(|agency| agency != payment.agency_id.to_string());
+    Ok(if another_payment || another_agency { Place::Conflict(payment) } else { Place::At(payment) })
+}
+
+/// The attempt an event belongs to: `metadata.attempt`, else that of its session, else the payment's only one.
+/// `None` where that can't be said, or names an attempt the payment does not have.
+pub fn attempt(event: &Event, sessions: &[SessionRow]) -> Option<i32> {
+    let known = |attempt: &i32| sessions.iter().any(|session| session.attempt == *attempt);
+    match (event.attempt_ref, &event.session_id) {
+        (Some(named), _) => named.filter(known),
+        (None, Some(id)) => {
+            let of_session = sessions.iter().find(|session| session.session_id.as_ref() == Some(id));
+            of_session.or_else(|| only(sessions)).map(|session| session.attempt)
+        }
+        (None, None) => only(sessions).map(|session| session.attempt),
+    }
+}
+
+fn only(sessions: &[SessionRow]) -> Option<&SessionRow> {
+    match sessions {
+        [only] => Some(only),
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! Parked events, tried again: one whose payment becomes known, one whose session must be read first, one that
+//! failed. Each in a transaction of its own, so that none holds up another.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::{Conclusion, conclude};
+use crate::{
+    App,
+    calmony::event::{Event, Meaning},
+    domain::{
+        Timestamp, Verdict,
+        lifecycle::{Report, Reported},
+    },
+    error::Error,
+    ledger::rows::EventRow,
+};
+
+/// Why an event is parked: its payment is not known.
+pub const NO_PAYMENT_YET: &str = "no payment is known for it yet";
+/// Why an event is parked: the session it speaks of names the intent, and must be read.
+pub const SESSION_TO_BE_READ: &str = "the session must be read first";
+/// How soon the first retry comes.
+pub const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// Waits between the tries of an event whose payment is not known; after the last it is dead.
+const WAITS: &[Duration] = &[
+    FIRST_RETRY,
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(3_600),
+    Duration::from_secs(2 * 3_600),
+    Duration::from_secs(4 * 3_600),
+    Duration::from_secs(8 * 3_600),
+    Duration::from_secs(16 * 3_600),
+    Duration::from_secs(24 * 3_600),
+];
+/// Tries of an event that keeps failing.
+const MAX_FAILURES: i32 = 8;
+/// How long one worker has an event to itself.
+const LEASE: Duration = Duration::from_secs(30);
+/// Events taken at once.
+const BATCH: i64 = 50;
+
+/// Takes up the events that are due; says how many.
+pub async fn retry_due(app: &App) -> Result<usize, Error> {
+    let now = Timestamp::now();
+    let due = app
+        .ledger
+        .write(move |tx| async move { Ok(tx.lease_events(now, now.plus(LEASE), BATCH).await?) }.boxed())
+        .await?;
+    let taken = due.len();
+    for event in due {
+        let id = event.event_id.clone();
+        if let Err(error) = retry(app, event).await {
+            // Its lease runs out, and it comes again.
+            tracing::error!(event = %id, cause = error.story(), "a parked event could not be taken up");
+        }
+    }
+    Ok(taken)
+}
+
+async fn retry(app: &App, row: EventRow) -> Result<(), Error> {
+    let parsed = Event::parse(row.body.as_deref().unwrap_or_default());
+    let Ok(mut event) = parsed else {
+        return settle(app, row, Verdict::Dead, "its body is not readable").await;
+    };
+    if event.meaning == Meaning::PaidUnnamed {
+        match name_intent(app, &mut event).await {
+            Ok(true) => {}
+            Ok(false) => return postpone(app, row, SESSION_TO_BE_READ, false).await,
+            Err(()) => return postpone(app, row, "the session could not be read", true).await,
+        }
+    }
+    let (attempted, stored) = (event.clone(), row.clone());
+    let applied =
+        app.ledger.write(move |tx| async move { take_up(tx, &attempted, stored).await }.boxed()).await;
+    match applied {
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) => postpone(app, row, reason, false).await,
+        Err(Error::Busy { .. }) => postpone(app, row, "the database was busy", true).await,
+        Err(error) => {
+            tracing::error!(event = %event.id, cause = error.story(), "a parked event failed again");
+            postpone(app, row, "could not be applied", true).await
+        }
+    }
+}
+
+/// Applies the event and stores its verdict, both or neither; a reason where it stays parked.
+async fn take_up(
+    tx: &mut crate::ledger::Tx,
+    event: &Event,
+    stored: EventRow,
+) -> Result<Option<&'static str>, Error> {
+    let now = Timestamp::now();
+    let Some(Conclusion { verdict, reason, payment_id }) = conclude(tx, event, now).await? else {
+        return Ok(None);
+    };
+    if verdict == Verdict::Parked {
+        return Ok(Some(reason.unwrap_or(NO_PAYMENT_YET)));
+    }
+    let row = EventRow {
+        verdict,
+        reason: reason.map(str::to_owned),
+        payment_id,
+        tries: stored.tries + 1,
+        due_at: None,
+        leased_until: None,
+        body: None,
+        concluded_at: Some(now),
+        ..stored
+    };
+    tx.conclude_event(&row).await?;
+    Ok(None)
+}
+
+/// Reads the session of a paid event that names no intent, and the intent for its amount. `false` where the
+/// session names none yet.
+async fn name_intent(app: &App, event: &mut Event) -> Result<bool, ()> {
+    let session_id = event.session_id.as_ref().ok_or(())?;
+    let session = app.calmony.read_session(session_id).await.map_err(drop)?;
+    let Some(intent_id) = session.intent_id else { return Ok(false) };
+    if event.amount == Reported::Absent {
+        let intent = app.calmony.read_intent(&intent_id).await.map_err(drop)?;
+        if let Some(pence) = intent["amount"].as_i64().and_then(crate::domain::Pence::new) {
+            event.amount = Reported::Pence(pence);
+        }
+        event.currency = event.currency.take().or_else(|| intent["currency"].as_str().map(str::to_owned));
+    }
+    event.intent_id = Some(intent_id);
+    event.meaning = Meaning::Report(Report::Succeeded);
+    Ok(true)
+}
+
+/// Parks the event until its next try, or gives it up.
+async fn postpone(app: &App, row: EventRow, reason: &'static str, failed: bool) -> Result<(), Error> {
+    let tries = row.tries + 1;
+    let wait = usize::try_from(tries - 1).ok().and_then(|index| WAITS.get(index));
+    match wait {
+        Some(wait) if !(failed && tries >= MAX_FAILURES) => {
+            let due_at = Some(Timestamp::now().plus(wait.mul_f64(app.time_scale)));
+            let row = EventRow { reason: Some(reason.into()), tries, due_at, leased_until: None, ..row };
+            app.ledger.write(move |tx| async move { Ok(tx.conclude_event(&row).await?) }.boxed()).await
+        }
+        _ => settle(app, EventRow { tries, ..row }, Verdict::Dead, reason).await,
+    }
+}
+
+async fn settle(app: &App, row: EventRow, verdict: Verdict, reason: &'static str) -> Result<(), Error> {
+    tracing::warn!(event = %row.event_id, %verdict, reason, "event given up");
+    let concluded_at = Some(Timestamp::now());
+    let row = EventRow {
+        verdict,
+        reason: Some(reason.into()),
+        due_at: None,
+        leased_until: None,
+        concluded_at,
+        ..row
+    };
+    app.ledger.write(move |tx| async move { Ok(tx.conclude_event(&row).await?) }.boxed()).await
+}

@@ -1,0 +1,104 @@
+//! The namespace `payment`: one line per procedure, one file each.
+
+mod audit_trail;
+mod cancel_payment;
+mod card_limit;
+mod create_payment_task;
+mod get_payment_status;
+mod list;
+mod list_anomalies;
+mod mark_payment_manually_paid;
+mod mark_payment_refunded;
+mod shapes;
+mod stats;
+
+pub use shapes::{Anomaly, AuditEntry, Payment};
+
+use crate::{
+    domain::{
+        PaymentId,
+        Role::{Admin, Agent},
+    },
+    error::{
+        Error,
+        Kind::{
+            AlreadyPaid, IdempotencyMismatch, InProgress, InvalidTransition, NotFound, OpenPaymentExists,
+            PaymentInFlight, ProviderRejected, ProviderUnavailable,
+        },
+    },
+    ledger::{Tx, rows::PaymentRow},
+    rpc::procedure::{Call, Procedure},
+};
+
+/// The procedures of this namespace.
+pub fn procedures() -> Vec<Procedure> {
+    vec![
+        Procedure::mutation(
+            "payment.createPaymentTask",
+            Agent,
+            &[
+                NotFound,
+                OpenPaymentExists,
+                AlreadyPaid,
+                IdempotencyMismatch,
+                InProgress,
+                InvalidTransition,
+                ProviderRejected,
+                ProviderUnavailable,
+            ],
+            create_payment_task::run,
+        ),
+        Procedure::query("payment.getPaymentStatus", Agent, &[NotFound], get_payment_status::run),
+        Procedure::mutation(
+            "payment.markPaymentManuallyPaid",
+            Agent,
+            &[NotFound, InvalidTransition, PaymentInFlight],
+            mark_payment_manually_paid::run,
+        ),
+        Procedure::query("payment.list", Agent, &[], list::run),
+        Procedure::query("payment.stats", Agent, &[], stats::run),
+        Procedure::query("payment.getCardLimit", Admin, &[], card_limit::get),
+        Procedure::mutation("payment.updateCardLimit", Admin, &[], card_limit::update),
+        Procedure::mutation(
+            "payment.cancelPayment",
+            Agent,
+            &[NotFound, InvalidTransition, PaymentInFlight],
+            cancel_payment::run,
+        ),
+        Procedure::mutation(
+            "payment.markPaymentRefunded",
+            Admin,
+            &[NotFound, InvalidTransition, PaymentInFlight],
+            mark_payment_refunded::run,
+        ),
+        Procedure::query("payment.auditTrail", Agent, &[NotFound], audit_trail::run),
+        Procedure::query("payment.listAnomalies", Admin, &[NotFound], list_anomalies::run),
+    ]
+}
+
+/// The id a caller sent, or `NOT_FOUND` where it has not the form of one.
+fn payment_id(sent: &str) -> Result<PaymentId, Error> {
+    PaymentId::parse(sent).ok_or_else(|| Error::not_found("payment", sent))
+}
+
+/// The caller's payment, locked. Another agency's answers like an absent one.
+async fn lock_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<PaymentRow, Error> {
+    let row = tx.lock_payment(id).await?.filter(|row| row.agency_id == call.caller.agency_id);
+    row.ok_or_else(|| Error::not_found("payment", id))
+}
+
+/// The caller's payment as callers see it.
+async fn read_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Payment, Error> {
+    let found = tx.payment(call.caller.agency_id, id).await?;
+    found.map(Payment::from).ok_or_else(|| Error::not_found("payment", id))
+}
+
+/// A person's word about a payment.
+fn cause(call: &Call) -> crate::payment_sync::Cause {
+    crate::payment_sync::Cause {
+        actor: call.caller.actor.to_string(),
+        request_id: Some(call.request_id.to_string()),
+        at: crate::domain::Timestamp::now(),
+        happened_at: None,
+    }
+}

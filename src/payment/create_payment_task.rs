@@ -1,0 +1,235 @@
+//! `payment.createPaymentTask`: asks a tenant for money.
+
+use futures_util::FutureExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::Digest;
+
+use crate::{
+    checkout,
+    domain::{
+        AuditAction, FreeText, HostId, IdempotencyKey, PaymentAmount, PaymentId, PaymentMethod,
+        PaymentStatus, PaymentType, Pence, TaskStatus, Timestamp,
+    },
+    error::Error,
+    ledger::{AuditEntry, Change, Tx, rows::PaymentRow, sql_types::Sha256},
+    rpc::procedure::Call,
+};
+
+/// What is asked of the tenant.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "CreatePaymentTaskInput")]
+pub struct Input {
+    /// How much, in pence: 1 to 99,999,999.
+    amount_pence: PaymentAmount,
+    /// What for.
+    payment_type: PaymentType,
+    /// Shown to the tenant on the checkout page. 1 to 500 characters, no card numbers.
+    description: FreeText<500>,
+    /// How the tenant is to pay; `card` unless said. Above the agency's card limit it is `open_banking` anyway.
+    method: Option<PaymentMethod>,
+    /// The host platform's tenancy.
+    tenancy_id: Option<HostId>,
+    /// A todo to complete when the money is there. It must exist.
+    todo_id: Option<String>,
+    /// A custom payment task to mark paid when the money is there. It must exist, be unpaid, and have no other
+    /// payment under way.
+    custom_payment_task_id: Option<String>,
+    /// Makes the call safe to repeat: the same key with the same values answers the same payment. 1 to 64 visible
+    /// ASCII characters.
+    #[serde(skip_serializing)]
+    idempotency_key: Option<IdempotencyKey>,
+}
+
+/// The payment and its link.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "CheckoutLink")]
+pub struct Output {
+    /// Where to send the tenant.
+    pub checkout_url: String,
+    /// The payment's id.
+    pub ledger_entry_id: PaymentId,
+}
+
+/// Creates a payment and its Calmony Pay checkout link. Where the outcome is unknown (`PROVIDER_UNAVAILABLE`), call
+/// again with the same `idempotencyKey`.
+pub async fn run(call: Call, input: Input) -> Result<Output, Error> {
+    let ledger = call.app.ledger.clone();
+    let request_id = call.request_id.clone();
+    let app = call.app.clone();
+    let entered = ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
+    let (payment, link) = match entered {
+        Entered::New(payment) => {
+            let link = checkout::ask(&app, &payment, payment.latest_attempt, request_id.as_str()).await;
+            (payment, link)
+        }
+        Entered::Known(payment) => {
+            let link = checkout::link(&app, &payment, request_id.as_str()).await;
+            (payment, link)
+        }
+    };
+    Ok(Output { checkout_url: link?, ledger_entry_id: payment.id })
+}
+
+/// Whether this call made the payment.
+enum Entered {
+    New(PaymentRow),
+    Known(PaymentRow),
+}
+
+/// Enters the payment in the ledger, or finds the one made under the same key.
+async fn enter(tx: &mut Tx, call: &Call, input: Input) -> Result<Entered, Error> {
+    let agency_id = call.caller.agency_id;
+    let params_sha256 = params_sha256(&input)?;
+    if let Some(known) = find_known(tx, call, &input, params_sha256).await? {
+        return Ok(Entered::Known(known));
+    }
+    let todo_id = match &input.todo_id {
+        Some(sent) => Some(existing_todo(tx, call, sent).await?),
+        None => None,
+    };
+    let task_id = match &input.custom_payment_task_id {
+        Some(sent) => Some(free_task(tx, call, sent).await?),
+        None => None,
+    };
+    let agency = tx.agency(agency_id).await?.ok_or_else(|| Error::internal("the caller's agency is gone"))?;
+    let limit = agency.max_card_payment_pence;
+    let (method, method_forced) = decide_method(input.method, input.amount_pence.0, limit);
+    let id = PaymentId::new();
+    let now = id.made_at();
+    let payment = PaymentRow {
+        id,
+        agency_id,
+        version: 1,
+        status: PaymentStatus::Pending,
+        payment_type: input.payment_type,
+        method,
+        method_forced,
+        limit_applied_pence: limit,
+        amount_pence: input.amount_pence.0,
+        currency: "GBP".into(),
+        description: input.description.clone(),
+        tenancy_id: input.tenancy_id.clone(),
+        todo_id,
+        custom_payment_task_id: task_id.clone(),
+        params_sha256: input.idempotency_key.as_ref().map(|_| params_sha256),
+        idempotency_key: input.idempotency_key.clone(),
+        latest_attempt: 1,
+        cancelled_at: None,
+        cancelled_by: None,
+        manually_paid_at: None,
+        manually_paid_by: None,
+        manual_payment_reference: None,
+        manual_refund_marked: false,
+        refund_marked_at: None,
+        refund_marked_by: None,
+        refund_reference: None,
+        refund_reason: None,
+        payment_intent_id: None,
+        paid_at: None,
+        failure_reason: None,
+        refunded_pence: Pence::ZERO,
+        refunded_at: None,
+        open_anomalies: 0,
+        created_by: call.caller.actor.to_string(),
+        created_at: now,
+        updated_at: now,
+    };
+    if insert(tx, call, payment.clone()).await? {
+        tx.insert_session(&checkout::new_session(id, 1, Timestamp::now())).await?;
+        return Ok(Entered::New(payment));
+    }
+    // Somebody else took the place since this transaction looked: the key's, or the task's.
+    if let Some(known) = find_known(tx, call, &input, params_sha256).await? {
+        return Ok(Entered::Known(known));
+    }
+    let ledger_entry_id = match &task_id {
+        Some(task) => tx.open_payment_of_task(agency_id, task).await?,
+        None => None,
+    };
+    Err(Error::OpenPaymentExists { ledger_entry_id })
+}
+
+async fn insert(tx: &mut Tx, call: &Call, row: PaymentRow) -> Result<bool, Error> {
+    let changes = json!({
+        "amountPence": row.amount_pence,
+        "paymentType": row.payment_type,
+        "method": row.method,
+        "methodForced": row.method_forced,
+        "limitAppliedPence": row.limit_applied_pence,
+        "tenancyId": row.tenancy_id,
+        "todoId": row.todo_id,
+        "customPaymentTaskId": row.custom_payment_task_id,
+    });
+    let created = AuditEntry { action: AuditAction::Created, from: None, to: row.status, changes };
+    let change = Change {
+        at: row.created_at,
+        actor: row.created_by.clone(),
+        row,
+        entries: vec![created],
+        request_id: Some(call.request_id.to_string()),
+    };
+    Ok(change.insert(tx).await?)
+}
+
+/// The payment made before under the caller's key.
+async fn find_known(
+    tx: &mut Tx,
+    call: &Call,
+    input: &Input,
+    params_sha256: Sha256,
+) -> Result<Option<PaymentRow>, Error> {
+    let Some(key) = &input.idempotency_key else { return Ok(None) };
+    match tx.payment_by_key(call.caller.agency_id, key).await? {
+        Some(row) if row.params_sha256 != Some(params_sha256) => {
+            Err(Error::IdempotencyMismatch { what: "idempotencyKey", ledger_entry_id: Some(row.id) })
+        }
+        known => Ok(known),
+    }
+}
+
+async fn existing_todo(tx: &mut Tx, call: &Call, sent: &str) -> Result<HostId, Error> {
+    let absent = || Error::not_found("todo", sent);
+    let id = HostId::parse(sent).ok_or_else(absent)?;
+    tx.todo(call.caller.agency_id, &id).await?.map(|todo| todo.id).ok_or_else(absent)
+}
+
+/// The task, locked, if it can take a payment.
+async fn free_task(tx: &mut Tx, call: &Call, sent: &str) -> Result<HostId, Error> {
+    let absent = || Error::not_found("custom payment task", sent);
+    let id = HostId::parse(sent).ok_or_else(absent)?;
+    let task = tx.lock_task(call.caller.agency_id, &id).await?.ok_or_else(absent)?;
+    if task.status == TaskStatus::Paid {
+        return Err(Error::AlreadyPaid { ledger_entry_id: task.paid_by_payment_id });
+    }
+    match tx.open_payment_of_task(call.caller.agency_id, &id).await? {
+        Some(open) => Err(Error::OpenPaymentExists { ledger_entry_id: Some(open) }),
+        None => Ok(task.id),
+    }
+}
+
+/// An amount strictly above the limit is forced to Pay by Bank.
+fn decide_method(
+    asked: Option<PaymentMethod>,
+    amount: Pence,
+    card_limit: Option<Pence>,
+) -> (PaymentMethod, bool) {
+    match asked.unwrap_or(PaymentMethod::Card) {
+        PaymentMethod::Card if card_limit.is_some_and(|limit| amount > limit) => {
+            (PaymentMethod::OpenBanking, true)
+        }
+        method => (method, false),
+    }
+}
+
+/// The SHA-256 of what is asked, without the key. Left-out and `null` are the same, and so are the default method
+/// and leaving it out.
+fn params_sha256(input: &Input) -> Result<Sha256, Error> {
+    let mut meant = input.clone();
+    meant.method.get_or_insert(PaymentMethod::Card);
+    let text = serde_json::to_vec(&meant).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(Sha256(sha2::Sha256::digest(text).into()))
+}

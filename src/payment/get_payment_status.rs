@@ -1,0 +1,24 @@
+//! `payment.getPaymentStatus`: one payment.
+
+use futures_util::FutureExt;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Payment, payment_id, read_own};
+use crate::{error::Error, rpc::procedure::Call};
+
+/// Which payment.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "GetPaymentStatusInput")]
+pub struct Input {
+    /// The payment's id.
+    payment_id: String,
+}
+
+/// Returns the full ledger entry of a payment.
+pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
+    let id = payment_id(&input.payment_id)?;
+    let ledger = call.app.ledger.clone();
+    ledger.read(move |tx| async move { read_own(tx, &call, id).await }.boxed()).await
+}

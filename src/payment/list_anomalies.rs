@@ -1,0 +1,52 @@
+//! `payment.listAnomalies`: what is strange, newest first.
+
+use futures_util::FutureExt;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Anomaly, payment_id, read_own};
+use crate::{
+    domain::{AnomalyId, AnomalyStatus, PaymentId},
+    error::Error,
+    ledger::{AnomalyPage, Tx, rows::AnomalyRow},
+    page::{Cursor, Limit, Page},
+    rpc::procedure::Call,
+};
+
+/// Which anomalies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "ListAnomaliesInput")]
+pub struct Input {
+    /// Only open, or only resolved ones.
+    status: Option<AnomalyStatus>,
+    /// Only of this payment.
+    payment_id: Option<String>,
+    /// Where the page before ended: its `nextCursor`.
+    cursor: Option<Cursor>,
+    /// How many at most: 1 to 100, 20 unless said.
+    limit: Option<Limit>,
+}
+
+/// Lists what is strange about the agency's payments, newest first, page by page.
+pub async fn run(call: Call, input: Input) -> Result<Page<Anomaly>, Error> {
+    let limit = input.limit.unwrap_or_default();
+    let page = AnomalyPage {
+        agency: call.caller.agency_id,
+        status: input.status,
+        payment: input.payment_id.as_deref().map(payment_id).transpose()?,
+        before: input.cursor.map(|cursor| cursor.id()).transpose()?.map(AnomalyId),
+        limit: limit.and_one(),
+    };
+    let ledger = call.app.ledger.clone();
+    let rows = ledger.read(move |tx| async move { look(tx, &call, page).await }.boxed()).await?;
+    Ok(Page::of(rows, limit, |row| Cursor::of_id(row.id.0), Anomaly::from))
+}
+
+async fn look(tx: &mut Tx, call: &Call, page: AnomalyPage) -> Result<Vec<AnomalyRow>, Error> {
+    let named: Option<PaymentId> = page.payment;
+    if let Some(payment) = named {
+        read_own(tx, call, payment).await?;
+    }
+    Ok(tx.anomaly_page(&page).await?)
+}

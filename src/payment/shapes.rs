@@ -1,0 +1,250 @@
+//! What callers see of the rows.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    domain::{
+        AgencyId, AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, AuditId, FreeText, HostId, IntentId,
+        Label, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, SessionState,
+        Timestamp,
+    },
+    ledger::rows::{AnomalyRow, AuditRow, PaymentRow, SessionRow},
+};
+
+/// A payment: the full ledger entry.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    /// The ledger entry's id: `ledgerEntryId` where it was created, `paymentId` everywhere else.
+    pub id: PaymentId,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// What the money is for.
+    pub payment_type: PaymentType,
+    /// How the tenant pays.
+    pub method: PaymentMethod,
+    /// The agency's card limit overrode `card`.
+    pub method_forced: bool,
+    /// What was asked for, in pence.
+    pub amount_pence: Pence,
+    /// Always `"GBP"`.
+    pub currency: String,
+    /// Shown to the tenant on the checkout page.
+    pub description: FreeText<500>,
+    /// The host platform's tenancy.
+    pub tenancy_id: Option<HostId>,
+    /// The todo that the first proof of payment completes.
+    pub todo_id: Option<HostId>,
+    /// The custom payment task that the first proof of payment marks paid.
+    pub custom_payment_task_id: Option<HostId>,
+    /// The live link for the tenant; `null` where there is none.
+    pub checkout_url: Option<String>,
+    /// When that link stops working.
+    pub checkout_expires_at: Option<Timestamp>,
+    /// Calmony Pay's intent of the first success.
+    pub payment_intent_id: Option<IntentId>,
+    /// An agent confirmed it as paid outside the platform.
+    pub manually_paid: bool,
+    /// The reference that agent gave.
+    pub manual_payment_reference: Option<Label<200>>,
+    /// When the first proof of payment was made.
+    pub paid_at: Option<Timestamp>,
+    /// Why the newest try failed; only while `failed`.
+    pub failure_reason: Option<String>,
+    /// What went back through Calmony Pay, in pence, over all its intents.
+    pub refunded_pence: Pence,
+    /// When it last became `refunded`.
+    pub refunded_at: Option<Timestamp>,
+    /// Anomalies that wait for a person.
+    pub open_anomalies: i32,
+    /// The actor who asked for it.
+    pub created_by: String,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub updated_at: Timestamp,
+}
+
+impl From<(PaymentRow, Option<SessionRow>)> for Payment {
+    fn from((row, session): (PaymentRow, Option<SessionRow>)) -> Self {
+        let PaymentRow {
+            id,
+            agency_id: _,
+            version: _,
+            status,
+            payment_type,
+            method,
+            method_forced,
+            limit_applied_pence: _,
+            amount_pence,
+            currency,
+            description,
+            tenancy_id,
+            todo_id,
+            custom_payment_task_id,
+            idempotency_key: _,
+            params_sha256: _,
+            latest_attempt: _,
+            cancelled_at: _,
+            cancelled_by: _,
+            manually_paid_at,
+            manually_paid_by: _,
+            manual_payment_reference,
+            manual_refund_marked: _,
+            refund_marked_at: _,
+            refund_marked_by: _,
+            refund_reference: _,
+            refund_reason: _,
+            payment_intent_id,
+            paid_at,
+            failure_reason,
+            refunded_pence,
+            refunded_at,
+            open_anomalies,
+            created_by,
+            created_at,
+            updated_at,
+        } = row;
+        // A link is live while a tenant may still use it to pay what is owed.
+        let live = session.filter(|session| {
+            status.awaits_money()
+                && session.state == SessionState::Open
+                && session.expires_at.is_some_and(|at| at > Timestamp::now())
+        });
+        let (checkout_url, checkout_expires_at) = live.map_or((None, None), |s| (s.url, s.expires_at));
+        Self {
+            id,
+            status,
+            payment_type,
+            method,
+            method_forced,
+            amount_pence,
+            currency,
+            description,
+            tenancy_id,
+            todo_id,
+            custom_payment_task_id,
+            checkout_url,
+            checkout_expires_at,
+            payment_intent_id,
+            manually_paid: manually_paid_at.is_some(),
+            manual_payment_reference,
+            paid_at,
+            failure_reason,
+            refunded_pence,
+            refunded_at,
+            open_anomalies,
+            created_by,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// One row of the audit log.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "AuditRow")]
+pub struct AuditEntry {
+    /// The row's id.
+    pub id: AuditId,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Who: the token's actor, `calmony-pay` or `janitor`.
+    pub actor: String,
+    /// What happened.
+    pub action: AuditAction,
+    /// Always `"payment"`.
+    pub resource_type: &'static str,
+    /// The payment; of `payment.card_limit_updated` the agency.
+    pub resource_id: String,
+    /// The status before; `null` on `payment.created`.
+    pub from: Option<PaymentStatus>,
+    /// The status after; equals `from` where the row is no transition.
+    pub to: Option<PaymentStatus>,
+    /// What matters besides: ids, statuses, pence.
+    pub changes: Value,
+    /// The `x-request-id` of the call behind it; `null` where no call was.
+    pub request_id: Option<String>,
+}
+
+impl From<AuditRow> for AuditEntry {
+    fn from(row: AuditRow) -> Self {
+        let AuditRow {
+            id,
+            agency_id,
+            payment_id,
+            version: _,
+            action,
+            from_status,
+            to_status,
+            amount_pence: _,
+            actor,
+            at,
+            request_id,
+            changes,
+            sequence: _,
+        } = row;
+        let of_agency = |agency: AgencyId| agency.to_string();
+        Self {
+            id,
+            at,
+            actor,
+            action,
+            resource_type: "payment",
+            resource_id: payment_id.map_or_else(|| of_agency(agency_id), |id| id.to_string()),
+            from: from_status,
+            to: to_status,
+            changes: changes.0,
+            request_id,
+        }
+    }
+}
+
+/// Something strange about a payment, for a person to settle.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Anomaly {
+    /// Its id.
+    pub id: AnomalyId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What kind of strange.
+    pub kind: AnomalyKind,
+    /// One sentence for people, with ids and pence.
+    pub detail: String,
+    /// Whether it still waits.
+    pub status: AnomalyStatus,
+    /// How it was settled.
+    pub resolution: Option<Resolution>,
+    /// What the person who settled it wrote.
+    pub note: Option<FreeText<500>>,
+    /// When it was raised.
+    pub created_at: Timestamp,
+    /// When it was settled.
+    pub resolved_at: Option<Timestamp>,
+    /// Who settled it.
+    pub resolved_by: Option<String>,
+}
+
+impl From<AnomalyRow> for Anomaly {
+    fn from(row: AnomalyRow) -> Self {
+        let AnomalyRow {
+            id,
+            agency_id: _,
+            payment_id,
+            kind,
+            reference: _,
+            detail,
+            status,
+            resolution,
+            note,
+            created_at,
+            resolved_at,
+            resolved_by,
+        } = row;
+        Self { id, payment_id, kind, detail, status, resolution, note, created_at, resolved_at, resolved_by }
+    }
+}
