@@ -1,1 +1,4 @@
 //! Quittance.
+
+pub mod calmony;
+pub mod sandbox;
