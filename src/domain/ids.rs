@@ -86,6 +86,11 @@ impl HostId {
     /// Longest host id, in characters.
     pub const MAX_CHARS: usize = 64;
 
+    /// A fresh id, for a row whose host left it to us: a UUIDv7.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
     /// The id, or `None` where the text has not the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
