@@ -21,7 +21,8 @@ pub struct Facts {
     pub marks: Marks,
     /// The linked custom payment task had been paid through another payment.
     pub task_paid_by_other: bool,
-    /// Intents reported once more with another amount or currency than the first time.
+    /// Intents reported once more with another amount or currency than the first time, where that is wrong in a
+    /// way the first reading was not.
     pub contradicted: BTreeSet<(AnomalyKind, IntentId)>,
 }
 
@@ -100,7 +101,9 @@ impl Facts {
             match (known, mismatch) {
                 // The first reading stands; what contradicts it is noted.
                 (Some(IntentState::Succeeded | IntentState::Rejected), Some(kind)) => {
-                    self.contradicted.insert((kind, id.clone()));
+                    if self.intents.get(id).and_then(Intent::rejected_for) != Some(kind) {
+                        self.contradicted.insert((kind, id.clone()));
+                    }
                 }
                 (Some(IntentState::Succeeded | IntentState::Rejected), None) => {}
                 (None | Some(IntentState::Seen), Some(_)) => {
@@ -143,7 +146,7 @@ impl Facts {
 
     /// What is wrong with the money the evidence speaks of: currency first, then amount.
     pub fn mismatch(&self, evidence: &Evidence) -> Option<AnomalyKind> {
-        if evidence.currency.as_ref().is_some_and(|currency| !currency.eq_ignore_ascii_case("GBP")) {
+        if is_foreign(evidence.currency.as_deref()) {
             return Some(AnomalyKind::CurrencyMismatch);
         }
         match evidence.amount {
@@ -211,10 +214,8 @@ impl Facts {
         if self.marks.cancelled && self.succeeded().next().is_some() {
             found.insert((AnomalyKind::PaidAfterCancelled, String::new()));
         }
-        for (id, intent) in self.intents.iter().filter(|(_, i)| i.state == IntentState::Rejected) {
-            let foreign = intent.currency.as_ref().is_some_and(|c| !c.eq_ignore_ascii_case("GBP"));
-            let kind = if foreign { AnomalyKind::CurrencyMismatch } else { AnomalyKind::AmountMismatch };
-            found.insert((kind, id.to_string()));
+        for (id, intent) in &self.intents {
+            found.extend(intent.rejected_for().map(|kind| (kind, id.to_string())));
         }
         found.extend(self.contradicted.iter().map(|(kind, id)| (*kind, id.to_string())));
         found
@@ -223,6 +224,21 @@ impl Facts {
     fn succeeded(&self) -> impl Iterator<Item = (&IntentId, &Intent)> {
         self.intents.iter().filter(|(_, intent)| intent.state == IntentState::Succeeded)
     }
+}
+
+impl Intent {
+    /// What was wrong with its money in the first reading, if that rejected it.
+    fn rejected_for(&self) -> Option<AnomalyKind> {
+        (self.state == IntentState::Rejected).then(|| {
+            let foreign = is_foreign(self.currency.as_deref());
+            if foreign { AnomalyKind::CurrencyMismatch } else { AnomalyKind::AmountMismatch }
+        })
+    }
+}
+
+/// Whether a currency is named that is not ours; case does not matter.
+fn is_foreign(currency: Option<&str>) -> bool {
+    currency.is_some_and(|currency| !currency.eq_ignore_ascii_case("GBP"))
 }
 
 /// The audited steps from one status to another. A refund that arrives before its success makes two.
