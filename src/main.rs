@@ -1,2 +1,8 @@
-//! Quittance.
-fn main() {}
+//! The `quittance` binary.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    quittance::cli::run().await
+}

@@ -39,6 +39,8 @@ statements! {
         insert_agency(row: &AgencyRow) -> ();
         /// One agency.
         agency(id: AgencyId) -> Option<AgencyRow>;
+        /// The oldest agency of this name.
+        agency_named(name: &str) -> Option<AgencyRow>;
         /// One agency, locked.
         lock_agency(id: AgencyId) -> Option<AgencyRow>;
         /// Sets an agency's card limit.
@@ -129,6 +131,8 @@ statements! {
         conclude_event(row: &EventRow) -> ();
         /// Makes parked events due that wait for this intent or session; says how many.
         wake_events(intent: Option<&IntentId>, session: Option<&SessionId>, now: Timestamp) -> usize;
+        /// Whether any parked event is due and not leased.
+        has_due_events(now: Timestamp) -> bool;
         /// Takes due parked events, oldest first, and leases them.
         lease_events(now: Timestamp, until: Timestamp, limit: i64) -> Vec<EventRow>;
         /// A page of the inbox, newest first.

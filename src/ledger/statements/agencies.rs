@@ -18,6 +18,11 @@ pub async fn agency(conn: &mut Conn, id: AgencyId) -> QueryResult<Option<AgencyR
     dsl::agencies.find(id).select(AgencyRow::as_select()).first(conn).await.optional()
 }
 
+pub async fn agency_named(conn: &mut Conn, name: &str) -> QueryResult<Option<AgencyRow>> {
+    let query = dsl::agencies.filter(dsl::name.eq(name)).select(AgencyRow::as_select());
+    query.order(dsl::id).first(conn).await.optional()
+}
+
 pub async fn lock_agency(conn: &mut Conn, id: AgencyId) -> QueryResult<Option<AgencyRow>> {
     for_update!(dsl::agencies.find(id).select(AgencyRow::as_select())).first(conn).await.optional()
 }

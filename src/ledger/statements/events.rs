@@ -51,6 +51,13 @@ pub async fn wake_events(
     Ok(woken)
 }
 
+pub async fn has_due_events(conn: &mut Conn, now: Timestamp) -> QueryResult<bool> {
+    let due = dsl::processed_events
+        .filter(dsl::due_at.le(now))
+        .filter(dsl::leased_until.is_null().or(dsl::leased_until.lt(now)));
+    diesel::select(diesel::dsl::exists(due)).get_result(conn).await
+}
+
 pub async fn lease_events(
     conn: &mut Conn,
     now: Timestamp,

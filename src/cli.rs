@@ -1,0 +1,123 @@
+//! The commands. Each parses its settings, does its work through the other rooms, and prints what a person or a
+//! script wants to know: one JSON object where stdout is no terminal.
+
+mod admin;
+mod dev;
+mod serve;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::{
+    config::{CalmonyArgs, DatabaseArgs, LogArgs, ServerArgs},
+    error::Error,
+    ledger::{self, DatabaseUrl, Ledger},
+    telemetry,
+};
+
+/// The payments server a letting agency's platform runs beside its web app.
+#[derive(Parser)]
+#[command(name = "quittance", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything on this machine with nothing configured: SQLite, a sandbox that plays Calmony Pay, a demo agency
+    Dev(dev::DevArgs),
+    /// Run the server in production
+    Serve {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(flatten)]
+        server: Box<ServerArgs>,
+        #[command(flatten)]
+        calmony: CalmonyArgs,
+    },
+    /// Apply pending migrations and say which
+    Migrate {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Agencies
+    #[command(subcommand)]
+    Agency(admin::AgencyCommand),
+    /// Tokens
+    #[command(subcommand)]
+    Token(admin::TokenCommand),
+}
+
+/// Runs the command that the process was started with.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start_logs(&cli.log.log, cli.log.log_format);
+    // One provider of cryptography for every TLS connection; fails only where one is set already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match cli.command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Serve { database, server, calmony } => serve::run(database, *server, calmony).await,
+        Command::Migrate { database } => migrate(database).await,
+        Command::Agency(command) => admin::agency(command).await,
+        Command::Token(command) => admin::token(command).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("quittance: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A command's failure, as its user reads it.
+type Outcome = Result<(), String>;
+
+/// An error's story; a command's user is its operator, who may know.
+fn story(error: Error) -> String {
+    error.story()
+}
+
+async fn migrate(database: DatabaseArgs) -> Outcome {
+    let applied = ledger::migrate(&database.database_url, !database.no_migrate).await.map_err(story)?;
+    let word = if database.no_migrate { "pending" } else { "applied" };
+    print(serde_json::json!({ word: applied }), || match applied.as_slice() {
+        [] => "nothing to migrate".to_owned(),
+        names => format!("{word}: {}", names.join(", ")),
+    });
+    Ok(())
+}
+
+/// Migrates, or refuses where told not to, and opens.
+async fn open(database: &DatabaseArgs) -> Result<Ledger, String> {
+    ready(&database.database_url, database.no_migrate).await?;
+    Ledger::open(&database.database_url).await.map_err(story)
+}
+
+async fn ready(url: &DatabaseUrl, no_migrate: bool) -> Outcome {
+    let names = ledger::migrate(url, !no_migrate).await.map_err(story)?;
+    match names.as_slice() {
+        [] => Ok(()),
+        pending if no_migrate => {
+            Err(format!("migrations are pending: {}; run `quittance migrate`", pending.join(", ")))
+        }
+        applied => {
+            tracing::info!(applied = applied.join(", "), "database migrated");
+            Ok(())
+        }
+    }
+}
+
+/// Prints a command's result: JSON for scripts, a sentence for people.
+fn print(json: Value, sentence: impl FnOnce() -> String) {
+    if std::io::stdout().is_terminal() {
+        println!("{}", sentence());
+    } else {
+        println!("{json}");
+    }
+}

@@ -1,0 +1,134 @@
+//! `quittance serve`: the server in production. `quittance dev` runs the same server with other settings.
+
+use std::{io::Write, net::SocketAddr, sync::Arc};
+
+use serde_json::{Map, Value, json};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Outcome, open, story};
+use crate::{
+    App,
+    auth::Tokens,
+    calmony::client::Client,
+    config::{Calmony, CalmonyArgs, DatabaseArgs, ServerArgs, is_public},
+    ledger::{DatabaseUrl, Ledger, ServerLock},
+    server::{Listeners, Settings, serve},
+};
+
+/// Runs the server until it is told to stop.
+pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs) -> Outcome {
+    let calmony = calmony.check()?;
+    let ledger = open(&database).await?;
+    let _lock = lock(&database.database_url)?;
+    let (listeners, addresses) = bind(&args).await?;
+    if !args.public_url.as_ref().is_some_and(is_public) {
+        tracing::warn!("QUITTANCE_PUBLIC_URL is not public https: Calmony Pay refuses such return addresses");
+    }
+    let app = app(ledger, &args, &calmony, addresses.companion)?;
+    announce(&addresses, Map::new());
+    let stopping = stop_on_signal()?;
+    serve(app, listeners, settings(&args, &calmony), stopping).await;
+    Ok(())
+}
+
+/// Where the listeners are.
+pub struct Addresses {
+    rpc: SocketAddr,
+    /// The companion's.
+    pub companion: SocketAddr,
+    ops: SocketAddr,
+}
+
+impl Addresses {
+    /// The RPC listener's URL.
+    pub fn rpc(&self) -> String {
+        format!("http://{}", self.rpc)
+    }
+}
+
+/// On SQLite, keeps a second server off the file.
+pub fn lock(url: &DatabaseUrl) -> Result<Option<ServerLock>, String> {
+    match url {
+        DatabaseUrl::Sqlite(path) => ServerLock::take(path).map(Some).map_err(story),
+        DatabaseUrl::Postgres(_) => Ok(None),
+    }
+}
+
+/// Binds the three listeners.
+pub async fn bind(args: &ServerArgs) -> Result<(Listeners, Addresses), String> {
+    let bind = async |name: &str, address: SocketAddr| {
+        let bound = TcpListener::bind(address).await.map_err(|error| format!("{name} {address}: {error}"))?;
+        let address = bound.local_addr().map_err(|error| format!("{name}: {error}"))?;
+        Ok::<_, String>((bound, address))
+    };
+    let (rpc, rpc_address) = bind("QUITTANCE_RPC_ADDR", args.rpc_addr).await?;
+    let (companion, companion_address) = bind("QUITTANCE_WEBHOOK_ADDR", args.webhook_addr).await?;
+    let (ops, ops_address) = bind("QUITTANCE_OPS_ADDR", args.ops_addr).await?;
+    let addresses = Addresses { rpc: rpc_address, companion: companion_address, ops: ops_address };
+    Ok((Listeners { rpc, companion, ops }, addresses))
+}
+
+/// Everything a request may use.
+pub fn app(
+    ledger: Ledger,
+    args: &ServerArgs,
+    calmony: &Calmony,
+    companion: SocketAddr,
+) -> Result<Arc<App>, String> {
+    let time_scale = args.janitor_time_scale;
+    let client = Client::new(calmony.api_url.clone(), calmony.secret_key.clone(), time_scale)
+        .map_err(|error| format!("the client of Calmony Pay: {error}"))?;
+    Ok(Arc::new(App {
+        tokens: Tokens::new(ledger.clone()),
+        ledger,
+        calmony: client,
+        return_url: args.return_url(companion)?,
+        time_scale,
+    }))
+}
+
+/// What the listeners need besides.
+pub fn settings(args: &ServerArgs, calmony: &Calmony) -> Settings {
+    Settings {
+        webhook_secrets: Arc::clone(&calmony.webhook_secrets),
+        rate_limit_per_second: args.rate_limit,
+        cors_origins: args.cors_origins.clone(),
+    }
+}
+
+/// The ready line: the listeners accept.
+pub fn announce(addresses: &Addresses, more: Map<String, Value>) {
+    let mut line = json!({
+        "event": "ready",
+        "rpc": addresses.rpc(),
+        "webhook": format!("http://{}", addresses.companion),
+        "ops": format!("http://{}", addresses.ops),
+    });
+    if let Value::Object(fields) = &mut line {
+        fields.extend(more);
+    }
+    println!("{line}");
+    // Whoever waits for the line reads a pipe. It may have gone away; that is no reason to stop.
+    let _ = std::io::stdout().flush();
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+pub fn stop_on_signal() -> Result<CancellationToken, String> {
+    let stopping = CancellationToken::new();
+    let told = stopping.clone();
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        told.cancel();
+    });
+    Ok(stopping)
+}

@@ -1,0 +1,195 @@
+//! Every setting, once: a flag, an environment variable, a default. The only room that reads the environment.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use clap::{Args, ValueEnum};
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::{calmony::client::is_safe_link, ledger::DatabaseUrl, webhook::RETURN_PATH};
+
+/// A secret shorter than this is warned about: 24 bytes are 192 bits at best.
+const SHORT_SECRET_BYTES: usize = 24;
+/// Secrets that may be in force at once: the old, the new, and one to spare.
+const MAX_WEBHOOK_SECRETS: usize = 3;
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the database is, and whether to migrate it.
+#[derive(Clone, Debug, Args)]
+pub struct DatabaseArgs {
+    /// Where the database is: sqlite://PATH or postgres://…
+    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://quittance.db", hide_env_values = true)]
+    pub database_url: DatabaseUrl,
+    /// Refuse to start where migrations are pending, instead of applying them.
+    #[arg(long)]
+    pub no_migrate: bool,
+}
+
+/// How logs are written, and how much.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// What is logged, as in `info,quittance=debug`.
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// How it is written; pretty on a terminal, else JSON.
+    #[arg(long, env = "QUITTANCE_LOG_FORMAT", value_enum, global = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Where the server listens, and how it behaves.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// JSON-RPC.
+    #[arg(long, env = "QUITTANCE_RPC_ADDR", default_value = "127.0.0.1:4000")]
+    pub rpc_addr: SocketAddr,
+    /// Webhooks and the tenant's return page.
+    #[arg(long, env = "QUITTANCE_WEBHOOK_ADDR", default_value = "127.0.0.1:4001")]
+    pub webhook_addr: SocketAddr,
+    /// Liveness, readiness, metrics.
+    #[arg(long, env = "QUITTANCE_OPS_ADDR", default_value = "127.0.0.1:4002")]
+    pub ops_addr: SocketAddr,
+    /// Where a tenant's browser reaches the companion listener; its address unless said.
+    #[arg(long, env = "QUITTANCE_PUBLIC_URL")]
+    pub public_url: Option<Url>,
+    /// The platform's own page after checkout; `<public url>/checkout/return` unless said.
+    #[arg(long, env = "QUITTANCE_RETURN_URL")]
+    pub return_url: Option<Url>,
+    /// Origins whose pages may call the RPC listener, separated by commas.
+    #[arg(long, env = "QUITTANCE_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<HeaderValue>,
+    /// Requests a second per token, bursts of twice that; 0 turns the limit off.
+    #[arg(long, env = "QUITTANCE_RATE_LIMIT", default_value_t = 500)]
+    pub rate_limit: u32,
+    /// Multiplies every waiting time that is no time-out. For drills and tests.
+    #[arg(long, env = "QUITTANCE_JANITOR_TIME_SCALE", default_value_t = 1.0, value_parser = time_scale)]
+    pub janitor_time_scale: f64,
+}
+
+/// How to speak with Calmony Pay.
+#[derive(Clone, Debug, Args)]
+pub struct CalmonyArgs {
+    /// Authenticates our requests to Calmony Pay. Required.
+    #[arg(long, env = "CALMONY_PAY_SECRET_KEY", hide_env_values = true)]
+    pub calmony_pay_secret_key: Option<SecretString>,
+    /// A file with the secret key, instead.
+    #[arg(long, env = "CALMONY_PAY_SECRET_KEY_FILE")]
+    pub calmony_pay_secret_key_file: Option<PathBuf>,
+    /// Validates webhook signatures: 1 to 3 secrets separated by commas, for rotation. Required.
+    #[arg(long, env = "CALMONY_PAY_WEBHOOK_SECRET", hide_env_values = true)]
+    pub calmony_pay_webhook_secret: Option<SecretString>,
+    /// A file with the webhook secrets, instead.
+    #[arg(long, env = "CALMONY_PAY_WEBHOOK_SECRET_FILE")]
+    pub calmony_pay_webhook_secret_file: Option<PathBuf>,
+    /// Calmony Pay's API: https, or http on a loopback address.
+    #[arg(long, env = "CALMONY_PAY_API_URL", default_value = "https://api.calmonypay.com/v1", value_parser = safe_link)]
+    pub calmony_pay_api_url: Url,
+}
+
+/// How to speak with Calmony Pay, checked.
+#[derive(Clone, Debug)]
+pub struct Calmony {
+    /// The API.
+    pub api_url: Url,
+    /// Ours.
+    pub secret_key: SecretString,
+    /// Theirs; any may have signed.
+    pub webhook_secrets: Arc<[SecretString]>,
+}
+
+impl CalmonyArgs {
+    /// Checks what must be there, and warns of what is weak. The error names the variable.
+    pub fn check(&self) -> Result<Calmony, String> {
+        let secret_key = secret(
+            "CALMONY_PAY_SECRET_KEY",
+            self.calmony_pay_secret_key.as_ref(),
+            self.calmony_pay_secret_key_file.as_ref(),
+        )?;
+        let name = "CALMONY_PAY_WEBHOOK_SECRET";
+        let listed = secret(
+            name,
+            self.calmony_pay_webhook_secret.as_ref(),
+            self.calmony_pay_webhook_secret_file.as_ref(),
+        )?;
+        let secrets: Vec<&str> = listed.expose_secret().split(',').map(str::trim).collect();
+        if secrets.len() > MAX_WEBHOOK_SECRETS || secrets.iter().any(|secret| secret.is_empty()) {
+            return Err(format!("{name} must hold 1 to 3 secrets separated by commas, none of them empty"));
+        }
+        for (name, secret) in [("CALMONY_PAY_SECRET_KEY", secret_key.expose_secret())]
+            .into_iter()
+            .chain(secrets.iter().map(|secret| (name, *secret)))
+        {
+            if secret.len() < SHORT_SECRET_BYTES {
+                tracing::warn!("{name} is shorter than {SHORT_SECRET_BYTES} bytes");
+            }
+        }
+        let webhook_secrets = secrets.into_iter().map(SecretString::from).collect();
+        Ok(Calmony { api_url: self.calmony_pay_api_url.clone(), secret_key, webhook_secrets })
+    }
+}
+
+fn secret(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) -> Result<SecretString, String> {
+    let given = match (value, file) {
+        (Some(_), Some(_)) => return Err(format!("set {name} or {name}_FILE, not both")),
+        (Some(value), None) => value.expose_secret().trim().to_owned(),
+        (None, Some(path)) => std::fs::read_to_string(path)
+            .map_err(|error| format!("{name}_FILE: {}: {error}", path.display()))?
+            .trim()
+            .to_owned(),
+        (None, None) => return Err(format!("{name} is not set")),
+    };
+    if given.is_empty() {
+        return Err(format!("{name} is empty"));
+    }
+    Ok(given.into())
+}
+
+impl ServerArgs {
+    /// Where a tenant's browser goes after checkout, given the companion's address.
+    pub fn return_url(&self, companion: SocketAddr) -> Result<Url, String> {
+        if let Some(url) = &self.return_url {
+            return Ok(url.clone());
+        }
+        let base = match &self.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{companion}"),
+        };
+        Url::parse(&format!("{base}{RETURN_PATH}")).map_err(|error| format!("QUITTANCE_PUBLIC_URL: {error}"))
+    }
+}
+
+/// Whether Calmony Pay would send a tenant there: https, and no private or loopback address (its advisory on
+/// request forgery through checkout URLs).
+pub fn is_public(url: &Url) -> bool {
+    let public = match url.host() {
+        Some(url::Host::Domain(name)) => name != "localhost" && !name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => {
+            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified())
+        }
+        Some(url::Host::Ipv6(ip)) => {
+            !(ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local())
+        }
+        None => false,
+    };
+    url.scheme() == "https" && public
+}
+
+fn safe_link(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    is_safe_link(&url).then_some(url).ok_or_else(|| "must be https, or http on a loopback address".into())
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|_| "must be a number")?;
+    (scale.is_finite() && scale > 0.0 && scale <= 1_000.0)
+        .then_some(scale)
+        .ok_or_else(|| "must be above 0 and at most 1000".into())
+}
