@@ -145,6 +145,27 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name on the wire, as a label for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidParams => "INVALID_PARAMS",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::InvalidTransition => "INVALID_TRANSITION",
+            Self::PaymentInFlight => "PAYMENT_IN_FLIGHT",
+            Self::OpenPaymentExists => "OPEN_PAYMENT_EXISTS",
+            Self::AlreadyPaid => "ALREADY_PAID",
+            Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
+            Self::InProgress => "IN_PROGRESS",
+            Self::ProviderRejected => "PROVIDER_REJECTED",
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Busy => "BUSY",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
     /// The JSON-RPC code, after tRPC's table. -32005 to -32011 are jsonrpsee's own, but for -32009, which it
     /// never sends.
     pub const fn code(self) -> i32 {
