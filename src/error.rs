@@ -229,6 +229,14 @@ impl Error {
         }
     }
 
+    /// When to try again, where the error is about being asked too much.
+    pub const fn retry_after_ms(&self) -> Option<u64> {
+        if let Self::RateLimited { retry_after_ms } | Self::Busy { retry_after_ms } = self {
+            return Some(*retry_after_ms);
+        }
+        None
+    }
+
     /// `error.data`: the kind, the request's id and the fields of the kind.
     pub fn data(&self, request_id: &str) -> Value {
         let fields = match self {
