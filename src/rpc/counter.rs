@@ -123,7 +123,8 @@ impl<S: Inner> Counter<S> {
                 request.extensions.insert(identity);
                 request.extensions.insert(failure.clone());
                 let _turn = self.at_once.acquire().await;
-                let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+                // Within the future: a method that isn't async runs, and may panic, as it is called.
+                let work = AssertUnwindSafe(async { self.inner.call(request).await }).catch_unwind();
                 work.instrument(record.span()).await.unwrap_or_else(|_| {
                     let error = Error::internal(format!("{method} panicked"));
                     log_fault(&error, &request_id);
