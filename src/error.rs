@@ -148,6 +148,27 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name on the wire, as a label for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidParams => "INVALID_PARAMS",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::InvalidTransition => "INVALID_TRANSITION",
+            Self::PaymentInFlight => "PAYMENT_IN_FLIGHT",
+            Self::OpenPaymentExists => "OPEN_PAYMENT_EXISTS",
+            Self::AlreadyPaid => "ALREADY_PAID",
+            Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
+            Self::InProgress => "IN_PROGRESS",
+            Self::ProviderRejected => "PROVIDER_REJECTED",
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Busy => "BUSY",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
     /// The JSON-RPC code, after tRPC's table. -32005 to -32011 are jsonrpsee's own, but for -32009, which it
     /// never sends.
     pub const fn code(self) -> i32 {
@@ -209,6 +230,14 @@ impl Error {
             Self::Busy { .. } => Kind::Busy,
             Self::Internal(_) => Kind::Internal,
         }
+    }
+
+    /// When to try again, where the error is about being asked too much.
+    pub const fn retry_after_ms(&self) -> Option<u64> {
+        if let Self::RateLimited { retry_after_ms } | Self::Busy { retry_after_ms } = self {
+            return Some(*retry_after_ms);
+        }
+        None
     }
 
     /// `error.data`: the kind, the request's id and the fields of the kind.

@@ -1,3 +1,105 @@
 //! The JSON-RPC surface: knows no payment.
+//!
+//! A message passes four desks. [`http`] takes it off the wire: routes, sizes, times, content types, WebSocket
+//! upgrades. [`envelope`] mends what jsonrpsee would misread. Then jsonrpsee parses it and hands it to
+//! [`counter`], where every call is told who asks, rated, recorded and run; a [`batch`] in the right order.
+//! Last, [`module`] gives it to its [`procedure`] and turns an error into its JSON-RPC form.
+//!
+//! Not here: what any procedure does, sockets (that is the listener's) and what the table yields besides
+//! dispatch (the schema).
 
+mod batch;
+mod caller;
+mod counter;
+mod envelope;
+mod http;
+mod module;
+mod pace;
 pub mod procedure;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use ::http::{HeaderValue, Request, Response};
+use hyper::body::{Bytes, Incoming};
+use jsonrpsee::{Methods, server::HttpBody};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceBuilder};
+
+use crate::App;
+
+pub use caller::Identity;
+pub use module::error_object;
+
+/// The largest message taken. The largest honest one, a full batch of creates, is about 20 KiB.
+pub const REQUEST_MAX_BYTES: u32 = 128 * 1024;
+/// How long a whole body may take to arrive: at 13 KiB a second even the largest makes it.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer given: a page of a hundred payments with the longest texts fits four times.
+pub const RESPONSE_MAX_BYTES: u32 = 1024 * 1024;
+/// Entries of one batch. Each counts as a call, so a batch saves round trips, not rate.
+pub const BATCH_MAX_ENTRIES: usize = 20;
+/// Requests a second for one token, unless configured otherwise; for a moment it may do twice that.
+pub const RATE_LIMIT_PER_SECOND: u32 = 500;
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct RpcSettings {
+    /// Requests a second for one token; 0 is no limit.
+    pub rate_limit_per_second: u32,
+    /// Origins whose pages may call us from a browser. Never `*`: configuration refuses it.
+    pub cors_origins: Vec<HeaderValue>,
+    /// See [`BODY_TIMEOUT`]; tests shorten it.
+    pub body_timeout: Duration,
+    /// Documents served beside the calls, such as `/openrpc.json`.
+    pub documents: Vec<Document>,
+}
+
+impl Default for RpcSettings {
+    fn default() -> Self {
+        Self {
+            rate_limit_per_second: RATE_LIMIT_PER_SECOND,
+            cors_origins: Vec::new(),
+            body_timeout: BODY_TIMEOUT,
+            documents: Vec::new(),
+        }
+    }
+}
+
+/// A fixed text anyone may `GET`.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Where.
+    pub path: &'static str,
+    /// Its content type.
+    pub content_type: &'static str,
+    /// The text.
+    pub body: Bytes,
+}
+
+/// The service for [`listener::serve`](crate::listener::serve). `others` are the methods that are no procedures:
+/// `rpc.discover`, subscriptions. They find who asks as [`Identity`] in their extensions and check it themselves.
+///
+/// When `shutdown` is cancelled, WebSockets take no more messages, finish the calls in hand and close; HTTP
+/// connections are the listener's to end. Must be called within a Tokio runtime. Panics where two methods share
+/// a name, which is a fault of the program.
+pub fn service(
+    app: Arc<App>,
+    procedures: Vec<procedure::Procedure>,
+    others: impl Into<Methods>,
+    settings: RpcSettings,
+    shutdown: CancellationToken,
+) -> impl Service<Request<Incoming>, Response = Response<HttpBody>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let cors = http::cors(&settings.cors_origins);
+    let front = http::Front::new(app, procedures, others.into(), settings, shutdown);
+    let answer = tower::service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    });
+    ServiceBuilder::new().option_layer(cors).service(answer)
+}

@@ -3,8 +3,9 @@
 //! The table of procedures is the one source of dispatch and authorisation; each namespace (`payment.rs`,
 //! `todo.rs`, …) lists its own lines of it. Not here: JSON-RPC itself, which is the envelope's.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc};
+use std::{any::Any, collections::BTreeSet, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
+use futures_util::FutureExt;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
@@ -74,6 +75,9 @@ pub const COMMON_ERRORS: &[Kind] = &[
     Kind::Internal,
 ];
 
+/// The longest reason given for a wrong field: room for every word of our longest vocabulary.
+const REASON_MAX_CHARS: usize = 300;
+
 impl Procedure {
     /// A procedure that only looks.
     pub fn query<I, O, F, R>(name: &'static str, role: Role, errors: &'static [Kind], run: F) -> Self
@@ -142,19 +146,37 @@ impl Procedure {
         if !caller.role.covers(self.role) {
             return Err(Error::Forbidden { required: self.role });
         }
+        let name = self.name;
+        let logged_as = request_id.clone();
         let work = (self.handler)(Call { app, caller, request_id }, params);
+        // Logged in here, since nobody may be left to see how a mutation ends.
+        let work = async move {
+            let answer = AssertUnwindSafe(work).catch_unwind().await;
+            let answer = answer.unwrap_or_else(|panic| Err(Error::internal(panic_story(name, &*panic))));
+            answer.inspect_err(|error| log_fault(error, &logged_as))
+        };
         match self.effect {
-            Effect::Query => {
-                use futures_util::FutureExt;
-                let guarded = std::panic::AssertUnwindSafe(work).catch_unwind().await;
-                guarded.unwrap_or_else(|_| Err(Error::internal(format!("{} panicked", self.name))))
-            }
-            Effect::Mutation => {
-                let task = tokio::spawn(work.in_current_span()).await;
-                task.unwrap_or_else(|_| Err(Error::internal(format!("{} panicked", self.name))))
-            }
+            Effect::Query => work.await,
+            // A task that catches its panics is lost only with the runtime.
+            Effect::Mutation => tokio::spawn(work.in_current_span())
+                .await
+                .unwrap_or_else(|_| Err(Error::internal(format!("{name} was cut off")))),
         }
     }
+}
+
+/// Tells the log, and only the log, about a fault of ours.
+pub(super) fn log_fault(error: &Error, request_id: &RequestId) {
+    if error.kind() == Kind::Internal {
+        tracing::error!(%request_id, story = error.story(), "internal error");
+    }
+}
+
+/// What a panic said, for the log.
+fn panic_story(name: &str, panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
+    format!("{name} panicked: {said}")
 }
 
 impl InputFields {
@@ -180,7 +202,9 @@ impl InputFields {
         serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
             let path = error.path().to_string();
             let path = if path == "." { String::new() } else { path };
-            Error::invalid(path, error.into_inner().to_string())
+            // serde repeats an unknown word in full, however long it is.
+            let reason: String = error.into_inner().to_string().chars().take(REASON_MAX_CHARS).collect();
+            Error::invalid(path, reason)
         })
     }
 

@@ -1,0 +1,137 @@
+//! Two clients that send exactly what they are told: HTTP in bytes, WebSocket in frames.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::PATIENCE;
+
+/// One HTTP connection.
+pub(super) struct Wire(TcpStream);
+
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    head: String,
+    pub(super) body: String,
+}
+
+impl Reply {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}
+
+impl Wire {
+    pub(super) async fn open(addr: SocketAddr) -> Self {
+        Self(TcpStream::connect(addr).await.unwrap())
+    }
+
+    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await.expect("it can be sent").unwrap();
+    }
+
+    pub(super) async fn post(&mut self, token: &str, body: &str) -> Reply {
+        let head = format!("authorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+        self.post_with(&head, body).await
+    }
+
+    /// Posts with exactly these header lines, besides host and length.
+    pub(super) async fn post_with(&mut self, head: &str, body: &str) -> Reply {
+        let length = body.len();
+        self.ask("POST", "/rpc", &format!("{head}content-length: {length}\r\n"), body).await
+    }
+
+    pub(super) async fn ask(&mut self, method: &str, path: &str, head: &str, body: &str) -> Reply {
+        self.send(format!("{method} {path} HTTP/1.1\r\nhost: quittance.test\r\n{head}\r\n{body}")).await;
+        self.reply().await
+    }
+
+    pub(super) async fn reply(&mut self) -> Reply {
+        let read = async {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(self.0.read_u8().await.expect("a whole head comes"));
+            }
+            let head = String::from_utf8(head).unwrap();
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            let mut reply = Reply { status, head, body: String::new() };
+            let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+            let mut body = vec![0; length];
+            self.0.read_exact(&mut body).await.expect("the whole body comes");
+            reply.body = String::from_utf8(body).unwrap();
+            reply
+        };
+        timeout(PATIENCE, read).await.expect("an answer comes")
+    }
+
+    /// Asks for a WebSocket with these further header lines.
+    pub(super) async fn upgrade(mut self, path: &str, head: &str) -> (Reply, Socket) {
+        let upgrade = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+            sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let reply = self.ask("GET", path, &format!("{upgrade}{head}"), "").await;
+        (reply, Socket(self.0))
+    }
+}
+
+/// One WebSocket connection.
+pub(super) struct Socket(TcpStream);
+
+impl Socket {
+    pub(super) async fn send(&mut self, text: &str) {
+        let length = text.len();
+        let mut frame = vec![0x81];
+        match u16::try_from(length) {
+            Ok(short) if length < 126 => frame.push(0x80 | short as u8),
+            Ok(medium) => {
+                frame.push(0x80 | 126);
+                frame.extend(medium.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        // Masked, as the protocol demands of clients, with the mask that changes nothing.
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    /// The next text, or the code of the close frame.
+    pub(super) async fn next(&mut self) -> Result<Value, u16> {
+        let read = async {
+            loop {
+                let kind = self.0.read_u8().await.expect("a frame comes") & 0x0f;
+                let length = match self.0.read_u8().await.unwrap() {
+                    126 => usize::from(self.0.read_u16().await.unwrap()),
+                    127 => usize::try_from(self.0.read_u64().await.unwrap()).unwrap(),
+                    short => usize::from(short),
+                };
+                let mut payload = vec![0; length];
+                self.0.read_exact(&mut payload).await.unwrap();
+                match kind {
+                    1 => return Ok(serde_json::from_slice(&payload).expect("texts are JSON")),
+                    8 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
+                    _ => {}
+                }
+            }
+        };
+        timeout(PATIENCE, read).await.expect("something comes")
+    }
+
+    pub(super) async fn call(&mut self, text: &str) -> Value {
+        self.send(text).await;
+        self.next().await.expect("no close frame")
+    }
+}
