@@ -21,7 +21,7 @@ pub fn start_logs(filter: &str, format: Option<LogFormat>) {
     // Fails only where a subscriber is set already, as in a test.
     let _ = match format {
         LogFormat::Pretty => registry.with(layer.with_ansi(on_terminal).with_target(false)).try_init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true).with_span_list(false)).try_init(),
     };
 }
 
