@@ -1,0 +1,252 @@
+//! A whole server on free ports, with the sandbox as its provider.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use quittance::{
+    App,
+    auth::Tokens,
+    calmony::client::Client,
+    domain::{AgencyId, Label, Pence, Role},
+    ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
+    sandbox::{Sandbox, SandboxConfig},
+    server::{Listeners, Settings, serve},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{Database, Event, TestCaller, WEBHOOK_SECRET, events::deliver, postgres};
+
+/// How a test's server differs from the usual one.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Multiplies every waiting time that is no time-out.
+    pub time_scale: f64,
+    /// Requests a second per token; 0 is no limit.
+    pub rate_limit: u32,
+    /// Where Calmony Pay is, if not in the sandbox: `http://127.0.0.1:…/v1`.
+    pub calmony_url: Option<String>,
+    /// Whether the sandbox delivers its webhooks.
+    pub webhooks: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { time_scale: 0.02, rate_limit: 0, calmony_url: None, webhooks: true }
+    }
+}
+
+/// A running server. Stop it with [`TestApp::stop`], which also checks that it stops.
+pub struct TestApp {
+    /// Where it listens.
+    pub rpc_url: String,
+    pub webhook_url: String,
+    pub ops_url: String,
+    /// The database it runs on.
+    pub database: Database,
+    /// Where that is.
+    pub database_url: DatabaseUrl,
+    /// For looking behind the curtain; the server has its own.
+    pub ledger: Ledger,
+    /// The agency that [`TestApp::agent`] and [`TestApp::admin`] belong to.
+    pub agency_id: AgencyId,
+    pub http: reqwest::Client,
+    app: Arc<App>,
+    sandbox: Sandbox,
+    agent: TestCaller,
+    admin: TestCaller,
+    stopping: CancellationToken,
+    serving: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// Starts a server on an empty database, with one agency, an agent and an admin.
+    pub async fn start(database: Database, options: Options) -> Self {
+        let folder = tempfile::tempdir().expect("a directory");
+        let url = match database {
+            Database::Sqlite => format!("sqlite://{}/ledger.db", folder.path().display()),
+            Database::Postgres => {
+                tokio::task::spawn_blocking(postgres::fresh_database).await.expect("a database")
+            }
+        };
+        let database_url: DatabaseUrl = url.parse().expect("a database URL");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        migrate(&database_url, true).await.expect("migrations run");
+        let ledger = Ledger::open(&database_url).await.expect("the database opens");
+
+        let bind = async || TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let at = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("bound"));
+        let listeners = Listeners { rpc: bind().await, companion: bind().await, ops: bind().await };
+        let (rpc_url, ops_url) = (format!("{}/rpc", at(&listeners.rpc)), at(&listeners.ops));
+        let webhook_url = format!("{}/api/webhooks/calmony-pay", at(&listeners.companion));
+
+        let stopping = CancellationToken::new();
+        let secret_key = SecretString::from("sk_test_0123456789abcdef01234567");
+        // Port 9 discards; nothing listens there.
+        let deliver_to = if options.webhooks { webhook_url.clone() } else { "http://127.0.0.1:9/".into() };
+        let config = SandboxConfig::new(secret_key.clone(), WEBHOOK_SECRET.into(), deliver_to);
+        let sandbox = Sandbox::start(bind().await, config, stopping.clone()).await;
+        let calmony = options.calmony_url.unwrap_or_else(|| format!("{}/v1", sandbox.url()));
+        let return_url = format!("{}/checkout/return", at(&listeners.companion));
+        let app = Arc::new(App {
+            tokens: Tokens::new(ledger.clone()),
+            ledger: ledger.clone(),
+            calmony: Client::new(calmony.parse().expect("a URL"), secret_key, options.time_scale)
+                .expect("a client"),
+            return_url: return_url.parse().expect("a URL"),
+            time_scale: options.time_scale,
+        });
+        let settings = Settings {
+            webhook_secrets: [SecretString::from("whsec_an_older_secret_still_valid"), WEBHOOK_SECRET.into()]
+                .into(),
+            rate_limit_per_second: options.rate_limit,
+            cors_origins: vec![],
+        };
+        let serving = tokio::spawn(serve(Arc::clone(&app), listeners, settings, stopping.clone()));
+
+        let http = reqwest::Client::new();
+        let agency_id = add_agency(&ledger).await;
+        let caller = async |role, actor| issue(&app, &http, &rpc_url, agency_id, role, actor).await;
+        let (agent, admin) =
+            (caller(Role::Agent, "Arthur Agent").await, caller(Role::Admin, "Ada Admin").await);
+        Self {
+            rpc_url,
+            webhook_url,
+            ops_url,
+            database,
+            database_url,
+            ledger,
+            agency_id,
+            http,
+            app,
+            sandbox,
+            agent,
+            admin,
+            stopping,
+            serving,
+            _folder: folder,
+        }
+    }
+
+    /// An agent of the agency.
+    pub fn agent(&self) -> &TestCaller {
+        &self.agent
+    }
+
+    /// An admin of the same agency.
+    pub fn admin(&self) -> &TestCaller {
+        &self.admin
+    }
+
+    /// Somebody without a token.
+    pub fn anonymous(&self) -> TestCaller {
+        TestCaller::new(self.http.clone(), self.rpc_url.clone(), None)
+    }
+
+    /// Somebody of another, new agency.
+    pub async fn stranger(&self, role: Role) -> TestCaller {
+        let agency = add_agency(&self.ledger).await;
+        issue(&self.app, &self.http, &self.rpc_url, agency, role, "Stella Stranger").await
+    }
+
+    /// Calmony Pay, as the sandbox plays it.
+    pub fn calmony(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Delivers a signed event; the status of the answer.
+    pub async fn deliver(&self, event: &Event) -> u16 {
+        deliver(&self.http, &self.webhook_url, event).await
+    }
+
+    /// Delivers a signed event that must be taken.
+    pub async fn delivered(&self, event: &Event) {
+        assert_eq!(self.deliver(event).await, 200, "{event:?}");
+    }
+
+    /// A payment as an agent sees it.
+    pub async fn payment(&self, id: &str) -> Value {
+        self.agent.payment(id).await
+    }
+
+    /// Waits until the payment has the status.
+    pub async fn until_status(&self, id: &str, status: &str) -> Value {
+        for _ in 0..500 {
+            let payment = self.payment(id).await;
+            if payment["status"] == status {
+                return payment;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{id} did not become {status}: {:?}", self.payment(id).await);
+    }
+
+    /// The payment's audit rows as (action, from, to).
+    pub async fn trail(&self, id: &str) -> Vec<(String, String, String)> {
+        let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let rows =
+            self.agent.call("payment.auditTrail", serde_json::json!({ "paymentId": id, "limit": 100 })).await;
+        let rows = rows.expect("a trail")["items"].as_array().expect("rows").clone();
+        rows.iter().map(|row| (word(&row["action"]), word(&row["from"]), word(&row["to"]))).collect()
+    }
+
+    /// The kinds of the payment's anomalies, sorted.
+    pub async fn anomalies(&self, id: &str) -> Vec<String> {
+        let page = self
+            .admin
+            .call("payment.listAnomalies", serde_json::json!({ "paymentId": id, "limit": 100 }))
+            .await;
+        let rows = page.expect("a page")["items"].as_array().expect("rows").clone();
+        let mut kinds: Vec<_> =
+            rows.iter().map(|row| row["kind"].as_str().expect("a kind").to_owned()).collect();
+        kinds.sort();
+        kinds
+    }
+
+    /// What was concluded about an event: its verdict, or `None` where it is unknown.
+    pub async fn verdict(&self, event: &str) -> Option<String> {
+        let id = quittance::domain::EventId::parse(event).expect("an event id");
+        let row = self.ledger.read(move |tx| async move { Ok(tx.event(&id).await?) }.boxed()).await;
+        row.expect("the inbox").map(|row| row.verdict.to_string())
+    }
+
+    /// Stops the server, which must end by itself.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        tokio::time::timeout(Duration::from_secs(15), self.serving)
+            .await
+            .expect("the server stops in time")
+            .expect("the server does not panic");
+    }
+}
+
+async fn add_agency(ledger: &Ledger) -> AgencyId {
+    let id = AgencyId::new();
+    let row = AgencyRow {
+        id,
+        name: Label::parse("Test Lettings").expect("a name"),
+        max_card_payment_pence: Pence::new(200_000),
+        created_at: id.made_at(),
+    };
+    ledger
+        .write(move |tx| async move { Ok(tx.insert_agency(&row).await?) }.boxed())
+        .await
+        .expect("an agency");
+    id
+}
+
+async fn issue(
+    app: &App,
+    http: &reqwest::Client,
+    rpc_url: &str,
+    agency: AgencyId,
+    role: Role,
+    actor: &str,
+) -> TestCaller {
+    let actor = Label::parse(actor).expect("a name");
+    let (_, token) = app.tokens.issue(agency, role, actor, None).await.expect("a token");
+    TestCaller::new(http.clone(), rpc_url.to_owned(), Some(token.reveal().to_owned()))
+}

@@ -1,0 +1,50 @@
+//! What the tests stand on: a server on free ports ([`TestApp`]), callers, and a private PostgreSQL.
+
+mod app;
+mod caller;
+mod events;
+mod postgres;
+
+pub use app::{Options, TestApp};
+pub use caller::{Created, Fault, TestCaller};
+pub use events::{Event, WEBHOOK_SECRET, sign_now};
+
+/// Which database a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// Writes each test twice, once for each database: `on_both! { async fn name(app: TestApp) { … } }`. With
+/// `(app: TestApp, Options { … })` the server is started with those options.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp $(, $options:expr)?) $body:block)*) => { $(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                run($crate::harness::Database::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                run($crate::harness::Database::Postgres).await;
+            }
+
+            $(#[$meta])*
+            async fn run(database: $crate::harness::Database) {
+                #[allow(unused_mut, unused_assignments)]
+                let mut options = $crate::harness::Options::default();
+                $(options = $options;)?
+                let $app = $crate::harness::TestApp::start(database, options).await;
+                $body
+                #[allow(unreachable_code)]
+                $app.stop().await;
+            }
+        }
+    )* };
+}
+pub(crate) use on_both;
