@@ -78,8 +78,9 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// Looks the token up. The answer may be a few seconds old.
-    pub(super) async fn look_up(tokens: &Tokens, extensions: &Extensions) -> Self {
+    /// Looks up the token in a call's extensions. The answer may be a few seconds old; a subscription, which
+    /// outlives its call, asks again from time to time.
+    pub async fn look_up(tokens: &Tokens, extensions: &Extensions) -> Self {
         let Some(Bearer(Some(token))) = extensions.get() else { return Self::Nobody };
         match tokens.look_up(token.expose_secret()).await {
             Ok(Some(caller)) => Self::Known(caller),

@@ -1,6 +1,7 @@
 //! Panics, faults, callers that hang up, bodies that are too much or too slow, and the end.
 
 use super::*;
+use crate::error::Kind;
 
 #[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_connection_lives() {
@@ -37,6 +38,31 @@ async fn busy_is_503_with_the_time_to_wait() {
     let reply = server.post(&request(1, "toy.busy", json!({}))).await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
     assert_eq!(reply.json()["error"]["data"]["retryAfterMs"], 1_000);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_looked_up_in_time_is_busy_and_not_unauthorized() {
+    let server = Server::start().await;
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    // More than there are connections, so that all are out.
+    let hogs: Vec<_> = (0..16)
+        .map(|_| {
+            let (ledger, released) = (server.app.ledger.clone(), Arc::clone(&released));
+            // `recv` fails when all are released at once, which is as good.
+            let hold = move || released.lock().unwrap().recv().is_ok();
+            tokio::spawn(async move { ledger.read(move |_| async move { Ok(hold()) }.boxed()).await.is_ok() })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let reply = server.post(&request(1, "toy.all", json!({}))).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    assert_eq!(reply.json()["error"]["data"]["kind"], "BUSY");
+    drop(release);
+    for hog in hogs {
+        hog.await.unwrap();
+    }
+    assert_eq!(server.call("toy.all", json!({})).await["result"], "all");
 }
 
 #[tokio::test]
@@ -105,4 +131,27 @@ async fn a_stop_lets_calls_finish_over_http() {
     shutdown.cancel();
     assert_eq!(call.await.unwrap().json()["result"], "a");
     server.stop().await;
+}
+
+#[test]
+fn kinds_have_one_name_in_records_and_on_the_wire() {
+    for kind in [
+        Kind::InvalidParams,
+        Kind::Unauthorized,
+        Kind::Forbidden,
+        Kind::NotFound,
+        Kind::InvalidTransition,
+        Kind::PaymentInFlight,
+        Kind::OpenPaymentExists,
+        Kind::AlreadyPaid,
+        Kind::IdempotencyMismatch,
+        Kind::InProgress,
+        Kind::ProviderRejected,
+        Kind::ProviderUnavailable,
+        Kind::RateLimited,
+        Kind::Busy,
+        Kind::Internal,
+    ] {
+        assert_eq!(json!(kind), kind.as_str());
+    }
 }

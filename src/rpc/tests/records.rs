@@ -59,6 +59,21 @@ async fn calls_are_counted_by_method_and_outcome_and_only_known_methods_are_name
 }
 
 #[tokio::test]
+async fn a_call_nobody_waits_for_is_counted_as_abandoned() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let server = Server::start().await;
+    let (_, mut socket) =
+        server.wire().await.upgrade("/rpc", &format!("authorization: Bearer {}\r\n", server.agent)).await;
+    socket.send(&request(1, "toy.mark", json!({ "name": "a", "ms": 100 }))).await;
+    server.board.until("mark a").await;
+    drop(socket);
+    server.board.until("marked a").await;
+    let figures = recorder.handle().render();
+    assert!(figures.contains(r#"{method="toy.mark",outcome="abandoned"} 1"#), "{figures}");
+}
+
+#[tokio::test]
 async fn a_call_leaves_one_line_with_who_what_and_how_long_and_no_secret() {
     let log = Log::default();
     let _guard = logging_to(&log);
