@@ -7,6 +7,7 @@ use super::{postgres, rows::*, sql_types::Sha256, sqlite, statements_input::*};
 use crate::domain::*;
 
 /// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements.
+#[allow(clippy::large_enum_variant, reason = "few exist, and each is used hot")]
 pub enum Tx {
     /// Embedded.
     Sqlite(sqlite::Conn),
