@@ -41,6 +41,7 @@ diesel::table! {
         state -> Text,
         best -> Text,
         failure_reason -> Nullable<Text>,
+        processing_since -> Nullable<Timestamptz>,
         session_id -> Nullable<Text>,
         url -> Nullable<Text>,
         expires_at -> Nullable<Timestamptz>,

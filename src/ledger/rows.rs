@@ -181,6 +181,7 @@ pub struct SessionRow {
     pub state: SessionState,
     pub best: AttemptBest,
     pub failure_reason: Option<String>,
+    pub processing_since: Option<Timestamp>,
     pub session_id: Option<SessionId>,
     pub url: Option<String>,
     pub expires_at: Option<Timestamp>,

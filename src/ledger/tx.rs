@@ -86,6 +86,8 @@ statements! {
         insert_payment(row: &PaymentRow) -> bool;
         /// One payment of an agency, with its newest session.
         payment(agency: AgencyId, id: PaymentId) -> Option<(PaymentRow, Option<SessionRow>)>;
+        /// One payment of any agency.
+        payment_by_id(id: PaymentId) -> Option<PaymentRow>;
         /// One payment, locked.
         lock_payment(id: PaymentId) -> Option<PaymentRow>;
         /// The payment made under an idempotency key.
@@ -110,6 +112,10 @@ statements! {
         session_by_id(id: &SessionId) -> Option<SessionRow>;
         /// Takes the right to ask the provider for this session; says whether it got it.
         lease_session(payment: PaymentId, attempt: i32, now: Timestamp, until: Timestamp) -> bool;
+        /// Whether the janitor has a session to look at.
+        has_due_sessions(now: Timestamp) -> bool;
+        /// Takes sessions the janitor is to look at, longest due first, and leases them.
+        lease_due_sessions(now: Timestamp, until: Timestamp, limit: i64) -> Vec<SessionRow>;
         /// Writes how a session stands with the provider: state, id, link, lease.
         update_session(row: &SessionRow) -> ();
         /// Writes how far a session got.
@@ -142,6 +148,14 @@ statements! {
     anomalies {
         /// Adds an anomaly unless the payment has it; says whether it did.
         insert_anomaly(row: &AnomalyRow) -> bool;
+        /// One anomaly.
+        anomaly(id: AnomalyId) -> Option<AnomalyRow>;
+        /// Writes how an open anomaly was settled.
+        resolve_anomaly(row: &AnomalyRow) -> ();
+        /// Whether a payment has an open anomaly of this kind.
+        has_open_anomaly(payment: PaymentId, kind: AnomalyKind) -> bool;
+        /// How many anomalies are open, by kind.
+        open_anomalies() -> Vec<(AnomalyKind, i64)>;
         /// A page of anomalies, newest first.
         anomaly_page(page: &AnomalyPage) -> Vec<AnomalyRow>;
     }

@@ -154,6 +154,8 @@ create table checkout_sessions (
   -- The best reported for it, in the order pending < processing < failed.
   best text not null constraint checkout_sessions_best_known check (best in ('pending', 'processing', 'failed')),
   failure_reason text,
+  -- When money was first reported to be on its way.
+  processing_since integer,
   session_id text constraint checkout_sessions_session_unique unique,
   url text,
   expires_at integer,
@@ -240,6 +242,7 @@ create table payment_anomalies (
     (status = 'resolved') = (resolution is not null) and (resolution is null) = (note is null)
     and (resolution is null) = (resolved_at is null) and (resolution is null) = (resolved_by is null))
 ) strict;
+create index payment_anomalies_open on payment_anomalies (kind) where status = 'open';
 create index payment_anomalies_newest_first on payment_anomalies (agency_id, id desc);
 
 -- The journal: one row per change, written in the transaction of the change. Append-only: the only later write is

@@ -44,6 +44,10 @@ pub async fn payment(
         .optional()
 }
 
+pub async fn payment_by_id(conn: &mut Conn, id: PaymentId) -> QueryResult<Option<PaymentRow>> {
+    dsl::payments_ledger.find(id).select(PaymentRow::as_select()).first(conn).await.optional()
+}
+
 pub async fn lock_payment(conn: &mut Conn, id: PaymentId) -> QueryResult<Option<PaymentRow>> {
     for_update!(dsl::payments_ledger.find(id).select(PaymentRow::as_select())).first(conn).await.optional()
 }
