@@ -1,10 +1,12 @@
-//! Work that goes on beside the requests: taking up parked events, reading sessions back, counting anomalies.
+//! Work that goes on beside the requests: taking up parked events, reading sessions back, sealing the journal,
+//! counting anomalies.
 //!
 //! Each kind of work is a loop of its own that ends with the server; none waits for another. Several instances share
 //! the work through leases in the database. Not here: what a parked event is (`inbox`), when a session is due
 //! (`checkout::schedule`).
 
 mod janitor;
+mod sealer;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -18,6 +20,8 @@ use janitor::Janitor;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// However short the scale, no loop spins.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
+/// How often the journal is looked at: how far the sealer may be behind.
+const SEAL_EVERY: Duration = Duration::from_millis(50);
 /// How often open anomalies are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 
@@ -28,6 +32,7 @@ pub async fn run(app: Arc<App>, stopping: CancellationToken) {
     tokio::join!(
         again_and_again("parked events", pause, &stopping, || inbox::retry_due(&app)),
         again_and_again("sessions", pause, &stopping, || janitor.visit_due(&app)),
+        again_and_again("the journal", SEAL_EVERY, &stopping, || sealer::seal_batch(&app)),
         again_and_again("open anomalies", COUNT_EVERY, &stopping, || count_anomalies(&app)),
     );
 }

@@ -271,3 +271,15 @@ pub struct AuditRow {
     pub changes: Json,
     pub sequence: Option<i64>,
 }
+
+/// What the sealer needs of a journal row.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_log)]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct UnsealedRow {
+    pub entry: i64,
+    pub agency_id: AgencyId,
+    pub from_status: Option<PaymentStatus>,
+    pub to_status: Option<PaymentStatus>,
+    pub amount_pence: Option<Pence>,
+}

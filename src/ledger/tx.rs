@@ -96,8 +96,6 @@ statements! {
         open_payment_of_task(agency: AgencyId, task: &HostId) -> Option<PaymentId>;
         /// A page of payments with their newest sessions, newest first.
         payment_page(page: &PaymentPage) -> Vec<(PaymentRow, Option<SessionRow>)>;
-        /// Count and total of an agency's payments, by status.
-        payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
         /// Writes the changing columns of a payment. Only the journal calls it.
         update_payment(row: &PaymentRow) -> ();
     }
@@ -165,6 +163,22 @@ statements! {
         /// A page of one payment's trail, in order of version.
         payment_trail(payment: PaymentId, after: i64, limit: i64) -> Vec<AuditRow>;
         /// A page of an agency's trail, oldest first.
-        agency_trail(agency: AgencyId, after: Option<AuditId>, limit: i64) -> Vec<AuditRow>;
+        agency_trail(agency: AgencyId, after: i64, limit: i64) -> Vec<(i64, AuditRow)>;
+    }
+    totals {
+        /// Takes the right to do a kind of work until the transaction ends; says whether it got it.
+        lock_job(kind: &str, now: Timestamp) -> bool;
+        /// Whether any row of the journal is not sealed.
+        has_unsealed() -> bool;
+        /// Rows of the journal that are not sealed, in their order.
+        unsealed(limit: i64) -> Vec<UnsealedRow>;
+        /// The last number given in an agency's journal; 0 where there is none.
+        last_sequence(agency: AgencyId) -> i64;
+        /// Gives a row of the journal its number.
+        seal(entry: i64, sequence: i64) -> ();
+        /// Adds to an agency's totals of one status.
+        add_to_totals(agency: AgencyId, status: PaymentStatus, payments: i64, pence: i64) -> ();
+        /// Count and total of an agency's payments by status, exact at this moment.
+        payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
     }
 }

@@ -5,3 +5,4 @@ mod harness;
 
 mod first_payment;
 mod janitor;
+mod journal;
