@@ -68,7 +68,7 @@ pub fn procedures() -> Vec<Procedure> {
         Procedure::mutation(
             "payment.markPaymentRefunded",
             Admin,
-            &[NotFound, InvalidTransition, PaymentInFlight],
+            &[NotFound, InvalidTransition],
             mark_payment_refunded::run,
         ),
         Procedure::query("payment.auditTrail", Agent, &[NotFound], audit_trail::run),
