@@ -70,7 +70,7 @@ pub fn procedures() -> Vec<Procedure> {
         Procedure::mutation(
             "payment.markPaymentRefunded",
             Admin,
-            &[NotFound, InvalidTransition, PaymentInFlight],
+            &[NotFound, InvalidTransition],
             mark_payment_refunded::run,
         ),
         Procedure::mutation(

@@ -6,3 +6,4 @@ mod harness;
 mod first_payment;
 mod janitor;
 mod journal;
+mod procedures;

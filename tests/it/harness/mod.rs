@@ -6,7 +6,7 @@ mod events;
 mod postgres;
 
 pub use app::{Options, TestApp};
-pub use caller::{Created, Fault, TestCaller};
+pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
 
 /// Which database a test runs on.
