@@ -4,3 +4,6 @@
 mod harness;
 
 mod first_payment;
+mod return_page;
+mod webhook_http;
+mod webhook_signatures;
