@@ -3,7 +3,10 @@
 
 mod harness;
 
+mod anomalies;
 mod first_payment;
+mod refunds;
+mod reports;
 mod return_page;
 mod webhook_http;
 mod webhook_signatures;

@@ -1,7 +1,7 @@
 //! What the tests stand on: a server on free ports ([`TestApp`]), callers, and a private PostgreSQL.
 
 mod app;
-mod caller;
+pub mod caller;
 mod events;
 mod postgres;
 mod sql;
