@@ -5,8 +5,10 @@ mod harness;
 
 mod anomalies;
 mod first_payment;
+mod parking;
 mod refunds;
 mod reports;
 mod return_page;
+mod storms;
 mod webhook_http;
 mod webhook_signatures;
