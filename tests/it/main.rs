@@ -5,6 +5,7 @@ mod harness;
 
 mod anomalies;
 mod first_payment;
+mod orders;
 mod parking;
 mod refunds;
 mod reports;

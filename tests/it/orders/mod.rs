@@ -148,9 +148,20 @@ impl Stage {
 /// A word of the contract, for good: sequences compare thousands of them.
 fn known(word: &str) -> &'static str {
     let words = [
-        "pending", "processing", "succeeded", "failed", "refunded", "cancelled", "(none)", "double_payment",
-        "paid_after_cancelled", "amount_mismatch", "currency_mismatch", "reference_conflict",
-        "stuck_processing", "event_id_reuse",
+        "pending",
+        "processing",
+        "succeeded",
+        "failed",
+        "refunded",
+        "cancelled",
+        "(none)",
+        "double_payment",
+        "paid_after_cancelled",
+        "amount_mismatch",
+        "currency_mismatch",
+        "reference_conflict",
+        "stuck_processing",
+        "event_id_reuse",
     ];
     words.into_iter().find(|known| *known == word).unwrap_or_else(|| panic!("{word} is no word of ours"))
 }
