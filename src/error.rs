@@ -274,12 +274,15 @@ impl Error {
 
     /// Whether the transaction failed only because another was faster, so that it may be run again.
     pub fn lost_a_race(&self) -> bool {
-        let Self::Internal(Cause::Database(DieselError::DatabaseError(kind, info))) = self else {
-            return false;
-        };
-        // Diesel has no kind for 40P01 and passes the server's words on.
-        matches!(kind, DatabaseErrorKind::SerializationFailure)
-            || info.message().contains("deadlock detected")
+        match self {
+            Self::Internal(Cause::Race) => true,
+            // Diesel has no kind for 40P01 and passes the server's words on.
+            Self::Internal(Cause::Database(DieselError::DatabaseError(kind, info))) => {
+                matches!(kind, DatabaseErrorKind::SerializationFailure)
+                    || info.message().contains("deadlock detected")
+            }
+            _ => false,
+        }
     }
 
     /// The full story for the log, causes included.

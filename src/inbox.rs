@@ -20,7 +20,7 @@ use crate::{
     App,
     calmony::event::{Event, Meaning, Unreadable},
     domain::{AnomalyKind, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
-    error::Error,
+    error::{Cause as ErrorCause, Error},
     ledger::{Tx, rows::EventRow},
     payment_sync::{Cause, Happening, happened},
 };
@@ -50,8 +50,14 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
         .await;
     match applied {
         Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),
-        // Another delivery of it was faster.
-        Ok(None) => Ok(Receipt::Duplicate),
+        // Another delivery under this id was faster, perhaps with other facts.
+        Ok(None) => {
+            let id = event.id.clone();
+            match app.ledger.read(move |tx| async move { Ok(tx.event(&id).await?) }.boxed()).await? {
+                Some(known) => recognise(app, known, event).await,
+                None => Err(Error::internal("a stored event is gone")),
+            }
+        }
         Err(Error::Busy { retry_after_ms }) => Err(Error::Busy { retry_after_ms }),
         Err(error) => {
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
@@ -126,7 +132,7 @@ fn same_facts(known: &EventRow, event: &Event) -> bool {
         && known.refunded_pence == event.refunded.map(|pence| pence.get())
 }
 
-/// Applies a new event and stores it with its verdict; `None` where it is stored already.
+/// Applies a new event and stores it with its verdict; `None` where one is stored under its id already.
 async fn receive(
     tx: &mut Tx,
     event: &Event,
@@ -134,6 +140,9 @@ async fn receive(
     retry_after: Duration,
 ) -> Result<Option<Verdict>, Error> {
     let now = Timestamp::now();
+    if tx.event(&event.id).await?.is_some() {
+        return Ok(None);
+    }
     let Some(conclusion) = conclude(tx, event, now).await? else { return Ok(None) };
     let row = match conclusion.verdict {
         Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after),
@@ -148,7 +157,11 @@ async fn receive(
         },
     };
     // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
-    Ok(tx.insert_event(&row).await?.then_some(row.verdict))
+    // What the slower one has recorded must not stand beside the other's event: it may say something else.
+    match tx.insert_event(&row).await? {
+        true => Ok(Some(row.verdict)),
+        false => Err(Error::Internal(ErrorCause::Race)),
+    }
 }
 
 /// What is concluded about an event.

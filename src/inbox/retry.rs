@@ -1,9 +1,11 @@
 //! Parked events, tried again: one whose payment becomes known, one whose session must be read first, one that
-//! failed. Each in a transaction of its own, so that none holds up another.
+//! failed. Each in a transaction of its own, and those that wait for the provider beside the rest, so that none
+//! holds up another.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
+use tracing::Instrument;
 
 use super::{Conclusion, conclude};
 use crate::{
@@ -43,9 +45,12 @@ const MAX_FAILURES: i32 = 8;
 const LEASE: Duration = Duration::from_secs(30);
 /// Events taken at once.
 const BATCH: i64 = 50;
+/// Sessions of one batch read at once: with the longest call (8 s) the batch is through before its lease is over.
+const READS_AT_ONCE: usize = 16;
 
-/// Takes up the events that are due; says how many.
-pub async fn retry_due(app: &App) -> Result<usize, Error> {
+/// Takes up the events that are due; says how many. It does not wait for those whose session must be read: the
+/// provider may be slow. They go on by themselves, and where the process ends before them their lease runs out.
+pub async fn retry_due(app: &Arc<App>) -> Result<usize, Error> {
     let now = Timestamp::now();
     // Mostly there are none, and looking is cheaper than taking.
     if !app.ledger.read(move |tx| async move { Ok(tx.has_due_events(now).await?) }.boxed()).await? {
@@ -56,14 +61,32 @@ pub async fn retry_due(app: &App) -> Result<usize, Error> {
         .write(move |tx| async move { Ok(tx.lease_events(now, now.plus(LEASE), BATCH).await?) }.boxed())
         .await?;
     let taken = due.len();
-    for event in due {
-        let id = event.event_id.clone();
-        if let Err(error) = retry(app, event).await {
-            // Its lease runs out, and it comes again.
-            tracing::error!(event = %id, cause = error.story(), "a parked event could not be taken up");
-        }
+    let (to_read, others): (Vec<_>, Vec<_>) = due.into_iter().partition(must_be_read);
+    if !to_read.is_empty() {
+        let app = Arc::clone(app);
+        let reading = async move {
+            stream::iter(to_read).for_each_concurrent(READS_AT_ONCE, |event| retry_one(&app, event)).await;
+        };
+        tokio::spawn(reading.in_current_span());
+    }
+    for event in others {
+        retry_one(app, event).await;
     }
     Ok(taken)
+}
+
+/// Whether the provider must be asked before the event can be applied.
+fn must_be_read(row: &EventRow) -> bool {
+    let event = Event::parse(row.body.as_deref().unwrap_or_default());
+    event.is_ok_and(|event| event.meaning == Meaning::PaidUnnamed)
+}
+
+async fn retry_one(app: &App, event: EventRow) {
+    let id = event.event_id.clone();
+    if let Err(error) = retry(app, event).await {
+        // Its lease runs out, and it comes again.
+        tracing::error!(event = %id, cause = error.story(), "a parked event could not be taken up");
+    }
 }
 
 async fn retry(app: &App, row: EventRow) -> Result<(), Error> {

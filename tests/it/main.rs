@@ -3,7 +3,16 @@
 
 mod harness;
 
+mod anomalies;
 mod first_payment;
 mod janitor;
 mod journal;
+mod orders;
+mod parking;
 mod procedures;
+mod refunds;
+mod reports;
+mod return_page;
+mod storms;
+mod webhook_http;
+mod webhook_signatures;

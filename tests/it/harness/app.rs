@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, Event, TestCaller, WEBHOOK_SECRET, events::deliver, postgres};
+use super::{Database, Event, Sql, TestCaller, WEBHOOK_SECRET, events::deliver, postgres};
 
 /// How a test's server differs from the usual one.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct TestApp {
     pub database: Database,
     /// Where that is.
     pub database_url: DatabaseUrl,
+    /// The same as text.
+    pub url: String,
     /// For looking behind the curtain; the server has its own.
     pub ledger: Ledger,
     /// The agency that [`TestApp::agent`] and [`TestApp::admin`] belong to.
@@ -112,6 +114,7 @@ impl TestApp {
             ops_url,
             database,
             database_url,
+            url,
             ledger,
             agency_id,
             http,
@@ -149,6 +152,16 @@ impl TestApp {
     /// Calmony Pay, as the sandbox plays it.
     pub fn calmony(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// What the server's rooms share, to call one without a socket between.
+    pub fn shared(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// A connection to the database behind the server's back.
+    pub async fn sql(&self) -> Sql {
+        Sql::open(self.database, &self.url).await
     }
 
     /// Delivers a signed event; the status of the answer.
@@ -205,6 +218,17 @@ impl TestApp {
         let id = quittance::domain::EventId::parse(event).expect("an event id");
         let row = self.ledger.read(move |tx| async move { Ok(tx.event(&id).await?) }.boxed()).await;
         row.expect("the inbox").map(|row| row.verdict.to_string())
+    }
+
+    /// Waits until an event has the verdict.
+    pub async fn until_verdict(&self, event: &str, verdict: &str) {
+        for _ in 0..500 {
+            if self.verdict(event).await.as_deref() == Some(verdict) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{event} did not become {verdict}: {:?}", self.verdict(event).await);
     }
 
     /// Stops the server, which must end by itself.

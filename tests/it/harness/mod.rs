@@ -1,13 +1,15 @@
 //! What the tests stand on: a server on free ports ([`TestApp`]), callers, and a private PostgreSQL.
 
 mod app;
-mod caller;
+pub mod caller;
 mod events;
 mod postgres;
+mod sql;
 
 pub use app::{Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
+pub use sql::{Refused, Sql};
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
