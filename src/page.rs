@@ -101,6 +101,8 @@ impl Cursor {
     pub fn host(&self, list: List) -> Result<(Timestamp, HostId), Error> {
         let (at, id) = self.key(list)?.split_at_checked(8).ok_or_else(Self::foreign)?;
         let at = at.try_into().ok().map(i64::from_be_bytes).and_then(Timestamp::from_millis);
+        // PostgreSQL's times begin later than chrono's, so not every one can be asked for.
+        let at = at.filter(|at| *at >= Timestamp::EPOCH);
         let id = std::str::from_utf8(id).ok().and_then(HostId::parse);
         at.zip(id).ok_or_else(Self::foreign)
     }

@@ -27,9 +27,11 @@ macro_rules! made_here {
                 Self(Uuid::now_v7())
             }
 
-            /// The id in its usual 36-character form, or `None`: other spellings of a UUID are not ids.
+            /// The id in its usual form, 36 characters in lower case, or `None`: other spellings of a UUID are
+            /// not ids.
             pub fn parse(text: &str) -> Option<Self> {
-                (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten().map(Self)
+                let lower_case = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+                lower_case.then(|| Uuid::try_parse(text).ok()).flatten().map(Self)
             }
 
             /// When the id was made, to the millisecond. Rows take their `createdAt` from it, so that
@@ -194,6 +196,7 @@ mod tests {
         assert_eq!(PaymentId::parse(&id.to_string()), Some(id));
         assert_eq!(PaymentId::parse(&id.0.simple().to_string()), None);
         assert_eq!(PaymentId::parse(&id.0.urn().to_string()), None);
+        assert_eq!(PaymentId::parse("01900000-0000-7000-8000-00000000000A"), None);
         assert_eq!(PaymentId::parse(""), None);
     }
 

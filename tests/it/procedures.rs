@@ -10,6 +10,7 @@ macro_rules! pinned {
 }
 
 mod access;
+mod at_once;
 mod audit_trail;
 mod cancel_payment;
 mod card_limit;

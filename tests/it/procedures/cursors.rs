@@ -1,5 +1,6 @@
 //! Cursors: each list takes back its own and nobody else's.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{payment_in, refused};
@@ -51,6 +52,39 @@ on_both! {
             let own = cursors[number].as_str().unwrap();
             let bent = [json!(format!("{own}=")), json!(&own[1..]), json!(1), Value::Bool(true)];
             refused(app.admin(), method, params, &bent.map(|value| ("cursor", value))).await;
+        }
+    }
+
+    // Opaque is not secret: whoever takes a cursor apart may put in what they like, and learns nothing from it.
+    async fn a_cursor_bent_by_hand_is_never_a_fault_of_ours(app: TestApp) {
+        for method in ["todo.list", "customPaymentTask.list"] {
+            for n in [1, 2] {
+                let create = method.replace("list", "create");
+                app.agent().ok(&create, json!({ "id": format!("row-{n}"), "title": "x" })).await;
+            }
+            let cursor = app.agent().ok(method, json!({ "limit": 1 })).await["nextCursor"].clone();
+            let bytes = URL_SAFE_NO_PAD.decode(cursor.as_str().unwrap()).unwrap();
+            let tail = bytes.len() - 8 - "row-2".len();
+            for millis in [i64::MIN, -8_000_000_000_000_000, -1, 0, 8_000_000_000_000_000, i64::MAX] {
+                let mut bent = bytes.clone();
+                bent[tail..tail + 8].copy_from_slice(&millis.to_be_bytes());
+                let params = json!({ "cursor": URL_SAFE_NO_PAD.encode(bent) });
+                if let Err(fault) = app.agent().call(method, params).await {
+                    assert_eq!((fault.kind(), &fault.data["path"]), ("INVALID_PARAMS", &json!("cursor")), "{millis}");
+                }
+            }
+        }
+        let id = payment_in(&app, "succeeded").await;
+        let trail = json!({ "paymentId": id, "limit": 1 });
+        let cursor = app.agent().ok("payment.auditTrail", trail.clone()).await["nextCursor"].clone();
+        let bytes = URL_SAFE_NO_PAD.decode(cursor.as_str().unwrap()).unwrap();
+        for number in [i64::MIN, -1, i64::MAX] {
+            let mut bent = bytes.clone();
+            let tail = bent.len() - 8;
+            bent[tail..].copy_from_slice(&number.to_be_bytes());
+            let mut params = trail.clone();
+            params["cursor"] = json!(URL_SAFE_NO_PAD.encode(bent));
+            app.agent().ok("payment.auditTrail", params).await;
         }
     }
 }

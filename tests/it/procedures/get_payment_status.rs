@@ -24,9 +24,10 @@ on_both! {
         let ours = app.agent().create(100).await.id;
         let shortened = &ours[..35];
         let plain = ours.replace('-', "");
+        let upper = ours.to_uppercase();
         let long = "x".repeat(10_000);
         for id in [
-            "", "x", &theirs, "00000000-0000-0000-0000-000000000000", shortened, &plain,
+            "", "x", &theirs, "00000000-0000-0000-0000-000000000000", shortened, &plain, &upper,
             &format!("{{{ours}}}"), &format!("urn:uuid:{ours}"), &format!(" {ours}"), "' or '1'='1", &long,
         ] {
             let fault = app.agent().fails(METHOD, json!({ "paymentId": id })).await;

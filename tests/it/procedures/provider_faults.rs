@@ -1,10 +1,10 @@
 //! `payment.createPaymentTask` when Calmony Pay refuses, fails, breaks off or is overtaken by its own webhook.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use quittance::{
-    domain::{PaymentId, SessionState},
+    domain::{PaymentId, SessionState, Timestamp},
     sandbox::{Faults, Method},
 };
 use serde_json::{Value, json};
@@ -148,6 +148,41 @@ on_both! {
         assert_eq!(app.payment(&id).await["status"], "succeeded");
         assert_eq!(app.anomalies(&id).await, Vec::<String>::new());
         assert_eq!(app.trail(&id).await.len(), 2);
+    }
+
+    // Two waits of eight seconds, at the same time: of a call that Calmony Pay never answers, and of one under a key
+    // that somebody else is at work on.
+    async fn nobody_waits_longer_than_eight_seconds(
+        app: TestApp, Options { time_scale: 1.0, ..Default::default() }
+    ) {
+        let params = |key: &str| create_params(json!({ "idempotencyKey": key }));
+        app.calmony().set_faults(Faults { hang: 1.0, ..Faults::default() });
+        let began = Instant::now();
+        let (agent, hangs) = (app.agent().clone(), params("hangs"));
+        let hung = tokio::spawn(async move { agent.call(METHOD, hangs).await });
+        while app.calmony().sessions().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+
+        app.calmony().set_faults(Faults { fail_before: 1.0, ..Faults::default() });
+        let fault = app.agent().fails(METHOD, params("leased")).await;
+        let id = PaymentId::parse(fault.data["ledgerEntryId"].as_str().unwrap()).unwrap();
+        let now = Timestamp::now();
+        let until = now.plus(Duration::from_secs(60));
+        let lease = app.ledger.write(move |tx| async move { Ok(tx.lease_session(id, 1, now, until).await?) }.boxed());
+        assert!(lease.await.unwrap());
+        let fault = app.agent().fails(METHOD, params("leased")).await;
+        assert_eq!((fault.code, fault.kind()), (-32009, "IN_PROGRESS"), "{fault:?}");
+        assert_eq!(fault.data["ledgerEntryId"], id.to_string());
+        let fault = hung.await.unwrap().unwrap_err();
+        assert_eq!(fault.kind(), "PROVIDER_UNAVAILABLE", "{fault:?}");
+        let waited = began.elapsed();
+        assert!((8.0..12.0).contains(&waited.as_secs_f64()), "{waited:?}");
+
+        app.calmony().set_faults(Faults::default());
+        let result = app.agent().ok(METHOD, params("hangs")).await;
+        assert_eq!(result["ledgerEntryId"], fault.data["ledgerEntryId"]);
+        assert_eq!(app.calmony().sessions().len(), 1);
     }
 
     async fn work_in_hand_is_finished_when_the_caller_hangs_up(app: TestApp) {

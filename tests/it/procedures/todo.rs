@@ -57,7 +57,10 @@ on_both! {
             app.agent().ok("todo.create", params).await;
             made.insert(0, id);
         }
-        let whole = ids(&all_pages(app.agent(), "todo.list", json!({}), 100).await);
+        let rows = all_pages(app.agent(), "todo.list", json!({}), 100).await;
+        let times: Vec<_> = rows.iter().map(|row| row["createdAt"].as_str()).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
+        let whole = ids(&rows);
         let sorted = |mut ids: Vec<String>| { ids.sort(); ids };
         assert_eq!(sorted(whole.clone()), sorted(made));
         for limit in [1, 5, 12] {
