@@ -5,6 +5,9 @@ mod harness;
 
 mod anomalies;
 mod first_payment;
+mod ledger_rules;
+mod ledger_schema;
+mod ledger_writes;
 mod orders;
 mod parking;
 mod refunds;
