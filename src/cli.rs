@@ -3,6 +3,7 @@
 
 mod admin;
 mod dev;
+mod events;
 mod serve;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -51,6 +52,9 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(admin::TokenCommand),
+    /// The webhook inbox: what came, and what was concluded
+    #[command(subcommand)]
+    Events(events::EventsCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -65,6 +69,7 @@ pub async fn run() -> ExitCode {
         Command::Migrate { database } => migrate(database).await,
         Command::Agency(command) => admin::agency(command).await,
         Command::Token(command) => admin::token(command).await,
+        Command::Events(command) => events::run(command).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use crate::{
         Kind::{IdempotencyMismatch, NotFound},
     },
     ledger::{HostPage, Tx, rows::TaskRow},
-    page::{Cursor, Limit, Page},
+    page::{Cursor, Limit, List, Page},
     rpc::procedure::{Call, Procedure},
 };
 
@@ -130,11 +130,16 @@ async fn list(call: Call, input: ListInput) -> Result<Page<CustomPaymentTask>, E
         agency: call.caller.agency_id,
         status: input.status,
         tenancy: input.tenancy_id,
-        before: input.cursor.map(|cursor| cursor.host()).transpose()?,
+        before: input.cursor.map(|cursor| cursor.host(List::CustomPaymentTasks)).transpose()?,
         limit: limit.and_one(),
     };
     let rows = call.app.ledger.read(move |tx| async move { Ok(tx.task_page(&page).await?) }.boxed()).await?;
-    Ok(Page::of(rows, limit, |row| Cursor::of_host(row.created_at, &row.id), CustomPaymentTask::from))
+    Ok(Page::of(
+        rows,
+        limit,
+        |row| Cursor::of_host(List::CustomPaymentTasks, row.created_at, &row.id),
+        CustomPaymentTask::from,
+    ))
 }
 
 impl From<TaskRow> for CustomPaymentTask {

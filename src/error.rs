@@ -18,7 +18,7 @@ const BUSY_RETRY_AFTER_MS: u64 = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A field is missing, unknown or wrong.
-    #[error("{path}: {reason}")]
+    #[error("{path}{}{reason}", if .path.is_empty() { "" } else { ": " })]
     InvalidParams {
         /// Where, as `amountPence` or `items.0`; empty for the input as a whole.
         path: String,

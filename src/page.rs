@@ -1,7 +1,7 @@
 //! Pages of lists: how many rows, where to go on.
 //!
 //! Lists are read by key, never by offset, so the last page costs what the first does. A cursor is the key of the
-//! last row of a page, opaque to callers.
+//! last row of a page and the list it belongs to, opaque to callers.
 
 use std::borrow::Cow;
 
@@ -58,44 +58,65 @@ impl JsonSchema for Limit {
     }
 }
 
+/// A list that is read in pages. A cursor says which it is of, since the keys of several have the same form: taken
+/// for one of another list it would begin a page anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the list of that name")]
+pub enum List {
+    Payments = 1,
+    Anomalies = 2,
+    PaymentTrail = 3,
+    AgencyTrail = 4,
+    Todos = 5,
+    CustomPaymentTasks = 6,
+}
+
 /// Where a page ended. Opaque: made here, taken back here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 
 impl Cursor {
     /// After a row with an id of ours.
-    pub fn of_id(id: Uuid) -> Self {
-        Self(id.as_bytes().to_vec())
+    pub fn of_id(list: List, id: Uuid) -> Self {
+        Self::of(list, [id.as_bytes().as_slice()])
     }
 
     /// After a row with a time and an id of the host platform's.
-    pub fn of_host(at: Timestamp, id: &HostId) -> Self {
-        let mut bytes = at.to_utc().timestamp_millis().to_be_bytes().to_vec();
-        bytes.extend_from_slice(id.as_str().as_bytes());
-        Self(bytes)
+    pub fn of_host(list: List, at: Timestamp, id: &HostId) -> Self {
+        let millis = at.to_utc().timestamp_millis().to_be_bytes();
+        Self::of(list, [millis.as_slice(), id.as_str().as_bytes()])
     }
 
     /// After a row with a number.
-    pub fn of_number(number: i64) -> Self {
-        Self(number.to_be_bytes().to_vec())
+    pub fn of_number(list: List, number: i64) -> Self {
+        Self::of(list, [number.to_be_bytes().as_slice()])
     }
 
     /// The id it was made of.
-    pub fn id(&self) -> Result<Uuid, Error> {
-        Uuid::from_slice(&self.0).map_err(|_| Self::foreign())
+    pub fn id(&self, list: List) -> Result<Uuid, Error> {
+        Uuid::from_slice(self.key(list)?).map_err(|_| Self::foreign())
     }
 
     /// The time and id it was made of.
-    pub fn host(&self) -> Result<(Timestamp, HostId), Error> {
-        let (at, id) = self.0.split_at_checked(8).ok_or_else(Self::foreign)?;
+    pub fn host(&self, list: List) -> Result<(Timestamp, HostId), Error> {
+        let (at, id) = self.key(list)?.split_at_checked(8).ok_or_else(Self::foreign)?;
         let at = at.try_into().ok().map(i64::from_be_bytes).and_then(Timestamp::from_millis);
         let id = std::str::from_utf8(id).ok().and_then(HostId::parse);
         at.zip(id).ok_or_else(Self::foreign)
     }
 
     /// The number it was made of.
-    pub fn number(&self) -> Result<i64, Error> {
-        self.0.as_slice().try_into().map(i64::from_be_bytes).map_err(|_| Self::foreign())
+    pub fn number(&self, list: List) -> Result<i64, Error> {
+        self.key(list)?.try_into().map(i64::from_be_bytes).map_err(|_| Self::foreign())
+    }
+
+    fn of<const N: usize>(list: List, key: [&[u8]; N]) -> Self {
+        Self([&[list as u8], key.concat().as_slice()].concat())
+    }
+
+    fn key(&self, list: List) -> Result<&[u8], Error> {
+        let (of, key) = self.0.split_first().ok_or_else(Self::foreign)?;
+        if *of == list as u8 { Ok(key) } else { Err(Self::foreign()) }
     }
 
     fn foreign() -> Error {

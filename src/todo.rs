@@ -12,7 +12,7 @@ use crate::{
         Kind::{IdempotencyMismatch, NotFound},
     },
     ledger::{HostPage, Tx, rows::TodoRow},
-    page::{Cursor, Limit, Page},
+    page::{Cursor, Limit, List, Page},
     rpc::procedure::{Call, Procedure},
 };
 
@@ -126,11 +126,11 @@ async fn list(call: Call, input: ListInput) -> Result<Page<Todo>, Error> {
         agency: call.caller.agency_id,
         status: input.status,
         tenancy: input.tenancy_id,
-        before: input.cursor.map(|cursor| cursor.host()).transpose()?,
+        before: input.cursor.map(|cursor| cursor.host(List::Todos)).transpose()?,
         limit: limit.and_one(),
     };
     let rows = call.app.ledger.read(move |tx| async move { Ok(tx.todo_page(&page).await?) }.boxed()).await?;
-    Ok(Page::of(rows, limit, |row| Cursor::of_host(row.created_at, &row.id), Todo::from))
+    Ok(Page::of(rows, limit, |row| Cursor::of_host(List::Todos, row.created_at, &row.id), Todo::from))
 }
 
 impl From<TodoRow> for Todo {

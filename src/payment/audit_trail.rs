@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::{AuditEntry, payment_id, read_own};
 use crate::{
-    domain::{AuditId, Role},
+    domain::Role,
     error::Error,
-    page::{Cursor, Limit, Page},
+    page::{Cursor, Limit, List, Page},
     rpc::procedure::Call,
 };
 
@@ -32,7 +32,7 @@ pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
     let ledger = call.app.ledger.clone();
     if let Some(payment) = payment {
         let id = payment_id(&payment)?;
-        let after = cursor.map_or(Ok(0), |cursor| cursor.number())?;
+        let after = cursor.map_or(Ok(0), |cursor| cursor.number(List::PaymentTrail))?;
         let look = async move |tx: &mut crate::ledger::Tx| {
             read_own(tx, &call, id).await?;
             Ok(tx.payment_trail(id, after, limit.and_one()).await?)
@@ -41,7 +41,7 @@ pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
         return Ok(Page::of(
             rows,
             limit,
-            |row| Cursor::of_number(row.version.unwrap_or_default()),
+            |row| Cursor::of_number(List::PaymentTrail, row.version.unwrap_or_default()),
             AuditEntry::from,
         ));
     }
@@ -49,9 +49,14 @@ pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
         return Err(Error::Forbidden { required: Role::Admin });
     }
     let agency = call.caller.agency_id;
-    let after = cursor.map(|cursor| cursor.id()).transpose()?.map(AuditId);
+    let after = cursor.map_or(Ok(0), |cursor| cursor.number(List::AgencyTrail))?;
     let rows = ledger
         .read(move |tx| async move { Ok(tx.agency_trail(agency, after, limit.and_one()).await?) }.boxed())
         .await?;
-    Ok(Page::of(rows, limit, |row| Cursor::of_id(row.id.0), AuditEntry::from))
+    Ok(Page::of(
+        rows,
+        limit,
+        |row| Cursor::of_number(List::AgencyTrail, row.0),
+        |(_, row)| AuditEntry::from(row),
+    ))
 }

@@ -9,7 +9,7 @@ use crate::{
     domain::{HostId, PaymentId, PaymentStatus, PaymentType},
     error::Error,
     ledger::PaymentPage,
-    page::{Cursor, Limit, Page},
+    page::{Cursor, Limit, List, Page},
     rpc::procedure::Call,
 };
 
@@ -38,10 +38,10 @@ pub async fn run(call: Call, input: Input) -> Result<Page<Payment>, Error> {
         tenancy: input.tenancy_id,
         status: input.status,
         payment_type: input.payment_type,
-        before: input.cursor.map(|cursor| cursor.id()).transpose()?.map(PaymentId),
+        before: input.cursor.map(|cursor| cursor.id(List::Payments)).transpose()?.map(PaymentId),
         limit: limit.and_one(),
     };
     let ledger = &call.app.ledger;
     let rows = ledger.read(move |tx| async move { Ok(tx.payment_page(&page).await?) }.boxed()).await?;
-    Ok(Page::of(rows, limit, |(row, _)| Cursor::of_id(row.id.0), Payment::from))
+    Ok(Page::of(rows, limit, |(row, _)| Cursor::of_id(List::Payments, row.id.0), Payment::from))
 }

@@ -9,7 +9,7 @@ use crate::{
     domain::{AnomalyId, AnomalyStatus, PaymentId},
     error::Error,
     ledger::{AnomalyPage, Tx, rows::AnomalyRow},
-    page::{Cursor, Limit, Page},
+    page::{Cursor, Limit, List, Page},
     rpc::procedure::Call,
 };
 
@@ -35,12 +35,12 @@ pub async fn run(call: Call, input: Input) -> Result<Page<Anomaly>, Error> {
         agency: call.caller.agency_id,
         status: input.status,
         payment: input.payment_id.as_deref().map(payment_id).transpose()?,
-        before: input.cursor.map(|cursor| cursor.id()).transpose()?.map(AnomalyId),
+        before: input.cursor.map(|cursor| cursor.id(List::Anomalies)).transpose()?.map(AnomalyId),
         limit: limit.and_one(),
     };
     let ledger = call.app.ledger.clone();
     let rows = ledger.read(move |tx| async move { look(tx, &call, page).await }.boxed()).await?;
-    Ok(Page::of(rows, limit, |row| Cursor::of_id(row.id.0), Anomaly::from))
+    Ok(Page::of(rows, limit, |row| Cursor::of_id(List::Anomalies, row.id.0), Anomaly::from))
 }
 
 async fn look(tx: &mut Tx, call: &Call, page: AnomalyPage) -> Result<Vec<AnomalyRow>, Error> {

@@ -43,8 +43,10 @@ async fn mark(tx: &mut Tx, call: &Call, id: PaymentId, input: Input) -> Result<P
             happened(tx, payment, &Happening::RefundedOutside { reference, reason }, &cause(call)).await?;
         }
         PaymentStatus::Refunded if repeated => {}
-        PaymentStatus::Processing => return Err(Error::PaymentInFlight { asked: "marked as refunded" }),
+        // While money is on its way there is none to give back: no reason to come back later, as there is for
+        // cancelling.
         from @ (PaymentStatus::Pending
+        | PaymentStatus::Processing
         | PaymentStatus::Failed
         | PaymentStatus::Refunded
         | PaymentStatus::Cancelled) => {

@@ -41,8 +41,10 @@ fn native(kind: &str, database: Database) -> &'static str {
     if database == Database::Sqlite { sqlite } else { postgres }
 }
 
+/// An integer primary key is the row's number, so it is never null though SQLite does not call it so.
 const COLUMNS_OF_SQLITE: &str = "
-    select t.name || ' ' || c.name || ' ' || upper(c.type) || (case c.\"notnull\" when 0 then '?' else '' end) as line
+    select t.name || ' ' || c.name || ' ' || upper(c.type) ||
+      (case when c.\"notnull\" = 0 and not (c.pk = 1 and upper(c.type) = 'INTEGER') then '?' else '' end) as line
     from sqlite_master t, pragma_table_info(t.name) c
     where t.type = 'table' and t.name not like 'sqlite_%' and t.name <> '__diesel_schema_migrations'";
 const COLUMNS_OF_POSTGRES: &str = "

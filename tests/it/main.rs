@@ -5,11 +5,14 @@ mod harness;
 
 mod anomalies;
 mod first_payment;
+mod janitor;
+mod journal;
 mod ledger_rules;
 mod ledger_schema;
 mod ledger_writes;
 mod orders;
 mod parking;
+mod procedures;
 mod refunds;
 mod reports;
 mod return_page;
