@@ -13,6 +13,7 @@ mod ledger_writes;
 mod orders;
 mod parking;
 mod procedures;
+mod process;
 mod refunds;
 mod reports;
 mod return_page;
