@@ -277,6 +277,14 @@ create unique index audit_log_sequence on audit_log (agency_id, sequence) where 
 create index audit_log_unsealed on audit_log (agency_id, entry) where sequence is null;
 create index audit_log_oldest_first on audit_log (agency_id, entry);
 
+-- `insert or replace` deletes without asking the trigger below.
+create trigger audit_log_no_replace before insert on audit_log
+when exists (select 1 from audit_log where entry = new.entry)
+  or exists (select 1 from audit_log where payment_id = new.payment_id and version = new.version)
+  or exists (select 1 from audit_log where agency_id = new.agency_id and sequence = new.sequence)
+begin
+  select raise(abort, 'audit_log is append-only');
+end;
 create trigger audit_log_no_delete before delete on audit_log
 begin
   select raise(abort, 'audit_log is append-only');
@@ -286,7 +294,8 @@ when not (old.sequence is null and new.sequence is not null
   and new.entry is old.entry and new.id is old.id and new.agency_id is old.agency_id and new.payment_id is old.payment_id
   and new.version is old.version and new.action is old.action and new.from_status is old.from_status
   and new.to_status is old.to_status and new.amount_pence is old.amount_pence and new.actor is old.actor
-  and new.at is old.at and new.request_id is old.request_id and new.changes is old.changes)
+  and new.at is old.at and new.request_id is old.request_id and new.changes is old.changes
+  and not exists (select 1 from audit_log where agency_id = new.agency_id and sequence = new.sequence))
 begin
   select raise(abort, 'audit_log is append-only');
 end;

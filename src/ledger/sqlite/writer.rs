@@ -100,6 +100,10 @@ fn write_batches(mut tx: Tx, mut queue: mpsc::Receiver<Job>, restart_due: &Atomi
         if let Err(error) = begin(&mut tx) {
             tracing::error!(%error, "could not begin a transaction");
             refuse(first);
+            // The others have waited along; one time-out each, after one another, would be many.
+            while let Ok(job) = queue.try_recv() {
+                refuse(job);
+            }
             continue;
         }
         let mut answers = Vec::new();
