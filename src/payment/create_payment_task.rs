@@ -17,7 +17,8 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// What is asked of the tenant.
+/// Creates a payment and its Calmony Pay checkout link. Where the outcome is unknown (`PROVIDER_UNAVAILABLE`), call
+/// again with the same `idempotencyKey`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "CreatePaymentTaskInput")]
@@ -54,8 +55,7 @@ pub struct Output {
     pub ledger_entry_id: PaymentId,
 }
 
-/// Creates a payment and its Calmony Pay checkout link. Where the outcome is unknown (`PROVIDER_UNAVAILABLE`), call
-/// again with the same `idempotencyKey`.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Output, Error> {
     let ledger = call.app.ledger.clone();
     let request_id = call.request_id.clone();
