@@ -4,3 +4,4 @@
 mod harness;
 
 mod first_payment;
+mod openrpc;

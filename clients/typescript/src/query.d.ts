@@ -1,4 +1,4 @@
-import type { Args, Method, Mutation, PagedQuery, Query } from "./client.js";
+import type { Method, Mutation, PagedQuery, Query } from "./client.js";
 import type { Inputs, Outputs } from "./schema.js";
 
 /** `["quittance", namespace, name, { input }]`: a shorter key matches every longer one, so that whole groups can be
@@ -28,7 +28,7 @@ export interface MutationOptions<M extends Method> {
   retry: false;
 }
 
-type InputArgs<M extends Method> = Args<M> extends [input?: Inputs[M], ...rest: unknown[]]
+type InputArgs<M extends Method> = {} extends Inputs[M]
   ? [input?: Inputs[M]]
   : [input: Inputs[M]];
 

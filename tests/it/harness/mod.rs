@@ -4,10 +4,12 @@ mod app;
 mod caller;
 mod events;
 mod postgres;
+mod schema;
 
 pub use app::{Options, TestApp};
 pub use caller::{Created, Fault, TestCaller};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
+pub use schema::document;
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
