@@ -14,7 +14,19 @@ diesel::table! {
 diesel::table! {
     use crate::ledger::sql_types::*;
 
-    audit_log (id) {
+    agency_totals (agency_id, status) {
+        agency_id -> Uuid,
+        status -> Text,
+        payments -> Int8,
+        total_pence -> Int8,
+    }
+}
+
+diesel::table! {
+    use crate::ledger::sql_types::*;
+
+    audit_log (entry) {
+        entry -> Int8,
         id -> Uuid,
         agency_id -> Uuid,
         payment_id -> Nullable<Uuid>,
@@ -41,6 +53,7 @@ diesel::table! {
         state -> Text,
         best -> Text,
         failure_reason -> Nullable<Text>,
+        processing_since -> Nullable<Timestamptz>,
         session_id -> Nullable<Text>,
         url -> Nullable<Text>,
         expires_at -> Nullable<Timestamptz>,
@@ -213,6 +226,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(agency_totals -> agencies (agency_id));
 diesel::joinable!(audit_log -> agencies (agency_id));
 diesel::joinable!(audit_log -> payments_ledger (payment_id));
 diesel::joinable!(checkout_sessions -> payments_ledger (payment_id));
@@ -227,6 +241,7 @@ diesel::joinable!(tokens -> agencies (agency_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     agencies,
+    agency_totals,
     audit_log,
     checkout_sessions,
     custom_payment_tasks,

@@ -4,9 +4,15 @@
 //! lease on it says who is asking. No transaction is open while the provider is asked. Not here: which attempt to
 //! open, and when (`payment.createPaymentTask`, `payment.renewCheckout`, the janitor).
 
+mod read_back;
+mod schedule;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;
+
+pub use read_back::{read_back, rest};
+pub use schedule::{DAILY, EXPIRY_MARGIN, REPEAT_FOR, STUCK_AFTER, next_read, next_repeat};
 
 use crate::{
     App,
@@ -29,10 +35,6 @@ pub const LEASE: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() + 2);
 const WAIT_FOR_OTHER: Duration = Duration::from_secs(8);
 /// How often it looks. The other may be on another instance, so there is nothing to be woken by.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// When the janitor first reads an open session back.
-const FIRST_READ: Duration = Duration::from_secs(2 * 60);
-/// When the janitor first asks again for a session whose outcome is unknown.
-const FIRST_REPEAT: Duration = Duration::from_secs(5);
 
 /// A new session's row, leased to whoever inserts it.
 pub fn new_session(payment: PaymentId, attempt: i32, now: Timestamp) -> SessionRow {
@@ -43,6 +45,7 @@ pub fn new_session(payment: PaymentId, attempt: i32, now: Timestamp) -> SessionR
         state: SessionState::Creating,
         best: AttemptBest::Pending,
         failure_reason: None,
+        processing_since: None,
         session_id: None,
         url: None,
         expires_at: None,
@@ -73,7 +76,7 @@ pub async fn link(app: &App, payment: &PaymentRow, request_id: &str) -> Result<S
                 .ledger
                 .write(move |tx| async move { Ok(tx.lease_session(id, attempt, now, until).await?) }.boxed());
             if lease.await? {
-                return ask(app, payment, attempt, request_id).await;
+                return ask(app, payment, attempt, Some(request_id)).await;
             }
         }
         if tokio::time::Instant::now() >= deadline {
@@ -84,7 +87,13 @@ pub async fn link(app: &App, payment: &PaymentRow, request_id: &str) -> Result<S
 }
 
 /// Asks the provider for a session whose lease we hold, stores the answer, and gives the link.
-pub async fn ask(app: &App, payment: &PaymentRow, attempt: i32, request_id: &str) -> Result<String, Error> {
+/// `request_id` is the call's, where one asked.
+pub async fn ask(
+    app: &App,
+    payment: &PaymentRow,
+    attempt: i32,
+    request_id: Option<&str>,
+) -> Result<String, Error> {
     let asked_at = Timestamp::now();
     let mut return_url = app.return_url.clone();
     return_url.query_pairs_mut().append_pair("payment", &payment.id.to_string());
@@ -109,7 +118,7 @@ pub async fn ask(app: &App, payment: &PaymentRow, attempt: i32, request_id: &str
         tracing::warn!(payment = %payment.id, attempt, %fault, "Calmony Pay made no session");
     }
     let (id, scale) = (payment.id, app.time_scale);
-    let cause = Cause { request_id: Some(request_id.to_owned()), ..Cause::calmony_pay(None) };
+    let cause = Cause { request_id: request_id.map(str::to_owned), ..Cause::calmony_pay(None) };
     let stored = app.ledger.write(move |tx| {
         async move { store(tx, id, attempt, answer, asked_at, &cause, scale).await }.boxed()
     });
@@ -152,7 +161,7 @@ async fn store(
                 session_id: Some(session_id.clone()),
                 url: Some(url.clone()),
                 expires_at: Some(asked_at.plus(SESSION_LIFETIME)),
-                next_read_at: Some(cause.at.plus(FIRST_READ.mul_f64(time_scale))),
+                next_read_at: Some(next_read(asked_at, cause.at, time_scale)),
                 ..session
             };
             tx.update_session(&row).await?;
@@ -174,8 +183,8 @@ async fn store(
             Ok(Stored::Rejected)
         }
         Err(CallFault::Unknown { .. }) => {
-            let next_read_at = Some(cause.at.plus(FIRST_REPEAT.mul_f64(time_scale)));
-            tx.update_session(&SessionRow { next_read_at, ..session }).await?;
+            let next_read_at = next_repeat(&session, cause.at, time_scale);
+            tx.update_session(&SessionRow { next_read_at: Some(next_read_at), ..session }).await?;
             Ok(Stored::Unknown)
         }
     }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod dev;
+mod events;
 mod serve;
 
 use std::{
@@ -64,6 +65,9 @@ enum Command {
     /// Tokens
     #[command(subcommand)]
     Token(admin::TokenCommand),
+    /// The webhook inbox: what came, and what was concluded
+    #[command(subcommand)]
+    Events(events::EventsCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -83,6 +87,7 @@ pub async fn run() -> ExitCode {
         Command::Typescript { out } => write_client(&out),
         Command::Agency(command) => admin::agency(command).await,
         Command::Token(command) => admin::token(command).await,
+        Command::Events(command) => events::run(command).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

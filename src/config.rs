@@ -64,7 +64,7 @@ pub struct ServerArgs {
     #[arg(long, env = "QUITTANCE_RETURN_URL")]
     pub return_url: Option<Url>,
     /// Origins whose pages may call the RPC listener, separated by commas.
-    #[arg(long, env = "QUITTANCE_CORS_ORIGINS", value_delimiter = ',')]
+    #[arg(long, env = "QUITTANCE_CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<HeaderValue>,
     /// Requests a second per token, bursts of twice that; 0 turns the limit off.
     #[arg(long, env = "QUITTANCE_RATE_LIMIT", default_value_t = 500)]
@@ -185,6 +185,16 @@ pub fn is_public(url: &Url) -> bool {
 fn safe_link(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     is_safe_link(&url).then_some(url).ok_or_else(|| "must be https, or http on a loopback address".into())
+}
+
+/// `*` is refused: with a token in the page, whoever serves the page should be named.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let origin = url.origin().ascii_serialization();
+    match (url.scheme(), origin == text.trim_end_matches('/')) {
+        ("http" | "https", true) => HeaderValue::from_str(&origin).map_err(|error| error.to_string()),
+        _ => Err("must be an origin such as https://app.example.com".into()),
+    }
 }
 
 fn time_scale(text: &str) -> Result<f64, String> {

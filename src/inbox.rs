@@ -216,6 +216,19 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
     }
 }
 
+/// The event, to be tried again now; `None` where nothing is left to try.
+pub fn due_now(row: EventRow) -> Option<EventRow> {
+    let again = matches!(row.verdict, Verdict::Parked | Verdict::Dead) && row.body.is_some();
+    again.then(|| EventRow {
+        verdict: Verdict::Parked,
+        due_at: Some(Timestamp::now()),
+        leased_until: None,
+        tries: 0,
+        concluded_at: None,
+        ..row
+    })
+}
+
 /// An event that is to be tried again.
 fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> EventRow {
     let now = Timestamp::now();

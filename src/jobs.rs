@@ -1,31 +1,71 @@
-//! Work that goes on beside the requests: taking up parked events.
+//! Work that goes on beside the requests: taking up parked events, reading sessions back, sealing the journal,
+//! counting anomalies.
 //!
-//! Each kind of work is a loop of its own that ends with the server. Several instances share the work through
-//! leases in the database. Not here: what the work is (`inbox`).
+//! Each kind of work is a loop of its own that ends with the server; none waits for another. Several instances share
+//! the work through leases in the database. Not here: what a parked event is (`inbox`), when a session is due
+//! (`checkout::schedule`).
 
-use std::{sync::Arc, time::Duration};
+mod janitor;
+mod sealer;
 
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, inbox};
+use crate::{App, domain::AnomalyKind, error::Error, inbox};
+use janitor::Janitor;
 
 /// How often each loop looks for work. Multiplied by the time scale, so that drills need not wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// However short the scale, no loop spins.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
+/// How often the journal is looked at: how far the sealer may be behind.
+const SEAL_EVERY: Duration = Duration::from_millis(50);
+/// How often open anomalies are counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 /// Runs until `stopping` is cancelled. What is under way then is finished.
 pub async fn run(app: Arc<App>, stopping: CancellationToken) {
     let pause = LOOK_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
+    let janitor = Janitor::new();
+    tokio::join!(
+        again_and_again("parked events", pause, &stopping, || inbox::retry_due(&app)),
+        again_and_again("sessions", pause, &stopping, || janitor.visit_due(&app)),
+        again_and_again("the journal", SEAL_EVERY, &stopping, || sealer::seal_batch(&app)),
+        again_and_again("open anomalies", COUNT_EVERY, &stopping, || count_anomalies(&app)),
+    );
+}
+
+/// Does a piece of work, over and over; at once again where there was some.
+async fn again_and_again<F>(what: &str, pause: Duration, stopping: &CancellationToken, work: impl Fn() -> F)
+where
+    F: Future<Output = Result<usize, Error>>,
+{
+    let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(wait) => {}
         }
-        match inbox::retry_due(&app).await {
-            Ok(0) => {}
-            Ok(taken) => tracing::debug!(taken, "parked events taken up"),
-            Err(error) => tracing::warn!(cause = error.story(), "parked events could not be looked for"),
-        }
+        wait = match work().await {
+            Ok(0) => pause,
+            Ok(_) => Duration::ZERO,
+            Err(error) => {
+                tracing::warn!(cause = error.story(), "{what} could not be seen to");
+                pause.max(LOOK_EVERY)
+            }
+        };
     }
+}
+
+/// Shows operators how many anomalies wait for a person.
+async fn count_anomalies(app: &App) -> Result<usize, Error> {
+    let counted = app.ledger.read(|tx| async move { Ok(tx.open_anomalies().await?) }.boxed()).await?;
+    for kind in AnomalyKind::ALL {
+        let open = counted.iter().find(|(of, _)| of == kind).map_or(0, |(_, open)| *open);
+        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        metrics::gauge!("quittance_anomalies_open", "kind" => kind.as_str()).set(open);
+    }
+    Ok(0)
 }

@@ -1,4 +1,24 @@
-//! Quittance: the payments server a letting agency's platform runs beside its web app.
+//! Quittance: the payments server a letting agency's platform runs beside its web app. An agent asks a tenant for
+//! money, the tenant pays on Calmony Pay's hosted page, a signed webhook comes back, and the ledger, the linked
+//! todo, the custom payment task and the audit log change together, once.
+//!
+//! # The map
+//!
+//! Two ingresses, one confluence. A payment becomes paid in exactly one place, whether a webhook, a background job
+//! or an agent says so; all arrows run downhill.
+//!
+//! - **Ingress.** [`rpc`] turns JSON-RPC into calls of procedures and knows no payment; the procedures live in
+//!   [`payment`], [`todo`], [`custom_payment_task`] and [`token`], one file or function each. [`webhook`] takes
+//!   signed events, [`jobs`] does what is due. [`ops`] answers operators. All three listeners share the accept loop
+//!   and the limits of [`listener`].
+//! - **Service.** [`payment_sync`]: "this happened to that payment", the one transaction in which a payment changes.
+//!   [`inbox`] brings events there, [`checkout`] opens links.
+//! - **Provider.** [`calmony`] speaks Calmony Pay; [`sandbox`] plays it, for trying things out.
+//! - **Ledger.** [`ledger`], the only room that knows SQL, on SQLite and on PostgreSQL.
+//! - **Nouns.** [`domain`]: ids, pence, statuses, and the fold from facts to a status.
+//!
+//! Beside them: [`auth`] (who carries a token), [`error`] (what can go wrong, once), [`page`] (pages of lists),
+//! [`config`], [`telemetry`], [`server`] (the listeners over one [`App`]) and [`cli`].
 
 pub mod auth;
 pub mod calmony;
@@ -28,6 +48,10 @@ pub mod todo;
 pub mod token;
 pub mod webhook;
 
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
 /// What every request may use. One per server, shared by all listeners.
 pub struct App {
     /// The database.
@@ -38,6 +62,21 @@ pub struct App {
     pub calmony: calmony::client::Client,
     /// Where a tenant's browser goes after checkout.
     pub return_url: url::Url,
+    /// Work that goes on when nobody waits for it any more; a stopping server does.
+    pub tasks: TaskTracker,
     /// Multiplies every waiting time that is no time-out; 1 but in drills and tests.
     pub time_scale: f64,
+}
+
+impl App {
+    /// An app over an open ledger and a client of the provider.
+    pub fn new(
+        ledger: ledger::Ledger,
+        calmony: calmony::client::Client,
+        return_url: url::Url,
+        time_scale: f64,
+    ) -> Arc<Self> {
+        let tokens = auth::Tokens::new(ledger.clone());
+        Arc::new(Self { ledger, tokens, calmony, return_url, tasks: TaskTracker::new(), time_scale })
+    }
 }

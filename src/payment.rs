@@ -9,14 +9,16 @@ mod list;
 mod list_anomalies;
 mod mark_payment_manually_paid;
 mod mark_payment_refunded;
+mod renew_checkout;
+mod resolve_anomaly;
 mod shapes;
 mod stats;
 
-pub use shapes::{Anomaly, AuditEntry, Payment};
+pub use shapes::{Anomaly, AuditEntry, CheckoutLink, Payment};
 
 use crate::{
     domain::{
-        PaymentId,
+        AnomalyKind, PaymentId, PaymentStatus,
         Role::{Admin, Agent},
     },
     error::{
@@ -72,8 +74,29 @@ pub fn procedures() -> Vec<Procedure> {
             &[NotFound, InvalidTransition, PaymentInFlight],
             mark_payment_refunded::run,
         ),
+        Procedure::mutation(
+            "payment.renewCheckout",
+            Agent,
+            &[
+                NotFound,
+                InvalidTransition,
+                PaymentInFlight,
+                OpenPaymentExists,
+                AlreadyPaid,
+                InProgress,
+                ProviderRejected,
+                ProviderUnavailable,
+            ],
+            renew_checkout::run,
+        ),
         Procedure::query("payment.auditTrail", Agent, &[NotFound], audit_trail::run),
         Procedure::query("payment.listAnomalies", Admin, &[NotFound], list_anomalies::run),
+        Procedure::mutation(
+            "payment.resolveAnomaly",
+            Admin,
+            &[NotFound, IdempotencyMismatch],
+            resolve_anomaly::run,
+        ),
     ]
 }
 
@@ -92,6 +115,12 @@ async fn lock_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<PaymentRow,
 async fn read_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Payment, Error> {
     let found = tx.payment(call.caller.agency_id, id).await?;
     found.map(Payment::from).ok_or_else(|| Error::not_found("payment", id))
+}
+
+/// Whether the caller may settle a processing payment: an admin may, once it counts as stuck.
+async fn may_settle_stuck(tx: &mut Tx, call: &Call, payment: &PaymentRow) -> Result<bool, Error> {
+    let admin = call.caller.role.covers(Admin) && payment.status == PaymentStatus::Processing;
+    Ok(admin && tx.has_open_anomaly(payment.id, AnomalyKind::StuckProcessing).await?)
 }
 
 /// A person's word about a payment.

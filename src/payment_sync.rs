@@ -49,6 +49,11 @@ pub enum Happening {
         /// Why.
         reason: Option<FreeText<500>>,
     },
+    /// A dead link was replaced. The new session's row is there already.
+    Renewed {
+        /// The new session's number.
+        attempt: i32,
+    },
     /// Something strange that is no fact about the money.
     Noticed {
         /// What kind of strange.
@@ -115,7 +120,7 @@ pub async fn happened(
     let status_before = subject.payment.status;
     subject.record(what, cause);
     let new_intents = subject.write_intents(tx, &before, what, cause).await?;
-    subject.write_attempts(tx, &before).await?;
+    subject.write_attempts(tx, &before, cause).await?;
     let after = &subject.facts;
     let status = after.status();
 
@@ -219,7 +224,13 @@ fn transition_entries(
         to,
         changes: Value::Object(changes.clone()),
     };
-    steps(from, to).into_iter().map(entry).collect()
+    match (what, steps(from, to)) {
+        // A new link is worth a row even where the status stays as it is.
+        (Happening::Renewed { .. }, steps) if steps.is_empty() => {
+            vec![AuditEntry { action: AuditAction::CheckoutRenewed, ..entry((from, to)) }]
+        }
+        (_, steps) => steps.into_iter().map(entry).collect(),
+    }
 }
 
 /// What an audit row says of the happening: ids and pence, no personal text.
@@ -239,6 +250,7 @@ fn describe(what: &Happening) -> Map<String, Value> {
         }
         Happening::ManuallyPaid { .. } => _ = changes.insert("manuallyPaid".into(), json!(true)),
         Happening::RefundedOutside { .. } => _ = changes.insert("refundedOutside".into(), json!(true)),
+        Happening::Renewed { attempt } => _ = changes.insert("attempt".into(), json!(attempt)),
         Happening::Cancelled | Happening::Noticed { .. } => {}
     }
     changes

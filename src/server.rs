@@ -82,7 +82,10 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, settings: Settings, stop
             listener::serve(listeners.rpc, rpc, stopping.clone()),
             listener::serve(listeners.companion, companion, stopping.clone()),
             jobs::run(Arc::clone(&app), stopping.clone()),
-        )
+        );
+        // What callers began and did not wait for.
+        app.tasks.close();
+        app.tasks.wait().await;
     };
     let ops = tokio::spawn(listener::serve(listeners.ops, ops, ops_stopping.clone()));
     tokio::pin!(work);

@@ -82,7 +82,7 @@ impl Companion {
         // In a task of its own: what has begun is finished even if the provider hangs up.
         let app = Arc::clone(&self.app);
         let work = async move { receive(&app, body).await }.in_current_span();
-        match tokio::spawn(work).await {
+        match self.app.tasks.spawn(work).await {
             Ok(Ok(())) => json(StatusCode::OK, r#"{"received":true}"#),
             Ok(Err(error)) => {
                 tracing::error!(cause = error.story(), "a webhook could not be stored");

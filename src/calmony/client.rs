@@ -15,8 +15,11 @@ use url::Url;
 
 pub use breaker::Breaker;
 
-use super::event::machine_word;
-use crate::domain::{AgencyId, FreeText, IntentId, PaymentId, PaymentMethod, Pence, SessionId};
+use super::event::{machine_word, pence, text};
+use crate::domain::{
+    AgencyId, FreeText, IntentId, PaymentId, PaymentMethod, Pence, SessionId,
+    lifecycle::{Report, Reported},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole call, connecting included. README, "Checkout".
@@ -77,6 +80,23 @@ pub struct SessionReading {
     pub expired: bool,
     /// The intent that paid it.
     pub intent_id: Option<IntentId>,
+}
+
+/// How an intent stands: what an event about it would say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntentReading {
+    /// What happened; `None` where nothing has yet.
+    pub report: Option<Report>,
+    /// Its amount.
+    pub amount: Reported,
+    /// Its currency, as sent.
+    pub currency: Option<String>,
+    /// `metadata.ledger_id`, as sent.
+    pub ledger_ref: Option<String>,
+    /// `metadata.agency_id`, as sent.
+    pub agency_ref: Option<String>,
+    /// Its code for a failure.
+    pub failure_code: Option<String>,
 }
 
 /// Why there is no usable answer.
@@ -162,13 +182,29 @@ impl Client {
         })
     }
 
-    /// Reads an intent: the object as a `payment_intent.*` event would carry it.
-    pub async fn read_intent(&self, id: &IntentId) -> Result<Value, CallFault> {
+    /// Reads how an intent stands.
+    pub async fn read_intent(&self, id: &IntentId) -> Result<IntentReading, CallFault> {
         let answer = self.call(self.http.get(self.at(&["payment_intents", id.as_str()])?)).await?;
         if answer["id"].as_str() != Some(id.as_str()) {
             return Err(CallFault::unknown("an answer about another intent"));
         }
-        Ok(answer)
+        let report = match (answer["status"].as_str(), pence(&answer["amount_refunded"])) {
+            (_, Reported::Pence(refunded)) if refunded > Pence::ZERO => {
+                Some(Report::Refunded(Some(refunded)))
+            }
+            (Some("succeeded"), _) => Some(Report::Succeeded),
+            (Some("processing"), _) => Some(Report::Processing),
+            (Some("failed" | "requires_payment_method"), _) => Some(Report::Failed),
+            _ => None,
+        };
+        Ok(IntentReading {
+            report,
+            amount: pence(&answer["amount"]),
+            currency: text(&answer["currency"]),
+            ledger_ref: text(&answer["metadata"]["ledger_id"]),
+            agency_ref: text(&answer["metadata"]["agency_id"]),
+            failure_code: answer["last_payment_error"]["code"].as_str().and_then(machine_word),
+        })
     }
 
     /// The address of an endpoint; ids are encoded, so that none can climb out of its path.

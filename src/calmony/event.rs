@@ -158,7 +158,7 @@ impl Event {
 }
 
 /// A text that is there and fits a column. NUL can't be stored in PostgreSQL.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     let fits = |text: &&str| !text.is_empty() && text.len() <= MAX_TEXT_BYTES && !text.contains('\0');
     value.as_str().filter(fits).map(str::to_owned)
 }
@@ -168,7 +168,8 @@ fn reference(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["id"].as_str())
 }
 
-fn pence(value: &Value) -> Reported {
+/// An amount, told apart from none and from nonsense.
+pub(super) fn pence(value: &Value) -> Reported {
     match value {
         Value::Null => Reported::Absent,
         other => other.as_i64().and_then(Pence::new).map_or(Reported::Unreadable, Reported::Pence),

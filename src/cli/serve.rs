@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Outcome, open, story};
 use crate::{
     App,
-    auth::Tokens,
     calmony::client::Client,
     config::{Calmony, CalmonyArgs, DatabaseArgs, ServerArgs, is_public},
     ledger::{DatabaseUrl, Ledger, ServerLock},
@@ -82,13 +81,7 @@ pub fn app(
     let time_scale = args.janitor_time_scale;
     let client = Client::new(calmony.api_url.clone(), calmony.secret_key.clone(), time_scale)
         .map_err(|error| format!("the client of Calmony Pay: {error}"))?;
-    Ok(Arc::new(App {
-        tokens: Tokens::new(ledger.clone()),
-        ledger,
-        calmony: client,
-        return_url: args.return_url(companion)?,
-        time_scale,
-    }))
+    Ok(App::new(ledger, client, args.return_url(companion)?, time_scale))
 }
 
 /// What the listeners need besides.

@@ -128,10 +128,8 @@ async fn name_intent(app: &App, event: &mut Event) -> Result<bool, ()> {
     let Some(intent_id) = session.intent_id else { return Ok(false) };
     if event.amount == Reported::Absent {
         let intent = app.calmony.read_intent(&intent_id).await.map_err(drop)?;
-        if let Some(pence) = intent["amount"].as_i64().and_then(crate::domain::Pence::new) {
-            event.amount = Reported::Pence(pence);
-        }
-        event.currency = event.currency.take().or_else(|| intent["currency"].as_str().map(str::to_owned));
+        event.amount = intent.amount;
+        event.currency = event.currency.take().or(intent.currency);
     }
     event.intent_id = Some(intent_id);
     event.meaning = Meaning::Report(Report::Succeeded);

@@ -181,6 +181,7 @@ pub struct SessionRow {
     pub state: SessionState,
     pub best: AttemptBest,
     pub failure_reason: Option<String>,
+    pub processing_since: Option<Timestamp>,
     pub session_id: Option<SessionId>,
     pub url: Option<String>,
     pub expires_at: Option<Timestamp>,
@@ -269,4 +270,16 @@ pub struct AuditRow {
     pub request_id: Option<String>,
     pub changes: Json,
     pub sequence: Option<i64>,
+}
+
+/// What the sealer needs of a journal row.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_log)]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct UnsealedRow {
+    pub entry: i64,
+    pub agency_id: AgencyId,
+    pub from_status: Option<PaymentStatus>,
+    pub to_status: Option<PaymentStatus>,
+    pub amount_pence: Option<Pence>,
 }

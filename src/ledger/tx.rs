@@ -7,6 +7,7 @@ use super::{postgres, rows::*, sql_types::Sha256, sqlite, statements_input::*};
 use crate::domain::*;
 
 /// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements.
+#[allow(clippy::large_enum_variant, reason = "few exist, and each is used hot")]
 pub enum Tx {
     /// Embedded.
     Sqlite(sqlite::Conn),
@@ -85,6 +86,8 @@ statements! {
         insert_payment(row: &PaymentRow) -> bool;
         /// One payment of an agency, with its newest session.
         payment(agency: AgencyId, id: PaymentId) -> Option<(PaymentRow, Option<SessionRow>)>;
+        /// One payment of any agency.
+        payment_by_id(id: PaymentId) -> Option<PaymentRow>;
         /// One payment, locked.
         lock_payment(id: PaymentId) -> Option<PaymentRow>;
         /// The payment made under an idempotency key.
@@ -93,8 +96,6 @@ statements! {
         open_payment_of_task(agency: AgencyId, task: &HostId) -> Option<PaymentId>;
         /// A page of payments with their newest sessions, newest first.
         payment_page(page: &PaymentPage) -> Vec<(PaymentRow, Option<SessionRow>)>;
-        /// Count and total of an agency's payments, by status.
-        payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
         /// Writes the changing columns of a payment. Only the journal calls it.
         update_payment(row: &PaymentRow) -> ();
     }
@@ -109,6 +110,10 @@ statements! {
         session_by_id(id: &SessionId) -> Option<SessionRow>;
         /// Takes the right to ask the provider for this session; says whether it got it.
         lease_session(payment: PaymentId, attempt: i32, now: Timestamp, until: Timestamp) -> bool;
+        /// Whether the janitor has a session to look at.
+        has_due_sessions(now: Timestamp) -> bool;
+        /// Takes sessions the janitor is to look at, longest due first, and leases them.
+        lease_due_sessions(now: Timestamp, until: Timestamp, limit: i64) -> Vec<SessionRow>;
         /// Writes how a session stands with the provider: state, id, link, lease.
         update_session(row: &SessionRow) -> ();
         /// Writes how far a session got.
@@ -141,6 +146,14 @@ statements! {
     anomalies {
         /// Adds an anomaly unless the payment has it; says whether it did.
         insert_anomaly(row: &AnomalyRow) -> bool;
+        /// One anomaly.
+        anomaly(id: AnomalyId) -> Option<AnomalyRow>;
+        /// Writes how an open anomaly was settled.
+        resolve_anomaly(row: &AnomalyRow) -> ();
+        /// Whether a payment has an open anomaly of this kind.
+        has_open_anomaly(payment: PaymentId, kind: AnomalyKind) -> bool;
+        /// How many anomalies are open, by kind.
+        open_anomalies() -> Vec<(AnomalyKind, i64)>;
         /// A page of anomalies, newest first.
         anomaly_page(page: &AnomalyPage) -> Vec<AnomalyRow>;
     }
@@ -150,6 +163,22 @@ statements! {
         /// A page of one payment's trail, in order of version.
         payment_trail(payment: PaymentId, after: i64, limit: i64) -> Vec<AuditRow>;
         /// A page of an agency's trail, oldest first.
-        agency_trail(agency: AgencyId, after: Option<AuditId>, limit: i64) -> Vec<AuditRow>;
+        agency_trail(agency: AgencyId, after: i64, limit: i64) -> Vec<(i64, AuditRow)>;
+    }
+    totals {
+        /// Takes the right to do a kind of work until the transaction ends; says whether it got it.
+        lock_job(kind: &str, now: Timestamp) -> bool;
+        /// Whether any row of the journal is not sealed.
+        has_unsealed() -> bool;
+        /// Rows of the journal that are not sealed, in their order.
+        unsealed(limit: i64) -> Vec<UnsealedRow>;
+        /// The last number given in an agency's journal; 0 where there is none.
+        last_sequence(agency: AgencyId) -> i64;
+        /// Gives a row of the journal its number.
+        seal(entry: i64, sequence: i64) -> ();
+        /// Adds to an agency's totals of one status.
+        add_to_totals(agency: AgencyId, status: PaymentStatus, payments: i64, pence: i64) -> ();
+        /// Count and total of an agency's payments by status, exact at this moment.
+        payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn run<S, B>(
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     let pulse = Pulse::new();
-    let socket = TokioIo::new(Socket::new(stream, pulse.clone(), slot));
+    let socket = TokioIo::new(Socket::new(stream, pulse.clone(), slot, limits.write_stall_timeout));
     let http = service_fn({
         let pulse = pulse.clone();
         move |request| answer(service.clone(), pulse.clone(), request)

@@ -9,10 +9,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
 
 use super::limits::LINGER_MAX_BYTES;
 use super::pulse::Pulse;
@@ -24,19 +26,37 @@ pub(super) struct Socket {
     pulse: Pulse,
     fin_sent: bool,
     swallowed_bytes: usize,
+    /// Runs while a write waits for the client to read.
+    stalled: Option<Pin<Box<Sleep>>>,
+    stall_timeout: Duration,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, pulse: Pulse, slot: OwnedSemaphorePermit) -> Self {
-        Self { stream, pulse, fin_sent: false, swallowed_bytes: 0, _slot: slot }
+    pub(super) fn new(
+        stream: TcpStream,
+        pulse: Pulse,
+        slot: OwnedSemaphorePermit,
+        stall_timeout: Duration,
+    ) -> Self {
+        Self { stream, pulse, fin_sent: false, swallowed_bytes: 0, stalled: None, stall_timeout, _slot: slot }
     }
 
-    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if result.is_pending() {
-            self.pulse.blocked();
+    fn note_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
         }
-        result
+        self.pulse.blocked();
+        // The connection's own deadline ends with an upgrade; a WebSocket whose client has stopped reading must
+        // not hold its slot for ever either.
+        let timeout = self.stall_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Reads and forgets until the client closes, fails, or has sent more than we care to take.
@@ -71,7 +91,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note_write(result)
+        self.note_write(cx, result)
     }
 
     fn poll_write_vectored(
@@ -80,7 +100,7 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note_write(result)
+        self.note_write(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{AuditEntry, payment_id, read_own};
 use crate::{
-    domain::{AuditId, Role},
+    domain::Role,
     error::Error,
     page::{Cursor, Limit, Page},
     rpc::procedure::Call,
@@ -49,9 +49,9 @@ pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
         return Err(Error::Forbidden { required: Role::Admin });
     }
     let agency = call.caller.agency_id;
-    let after = cursor.map(|cursor| cursor.id()).transpose()?.map(AuditId);
+    let after = cursor.map_or(Ok(0), |cursor| cursor.number())?;
     let rows = ledger
         .read(move |tx| async move { Ok(tx.agency_trail(agency, after, limit.and_one()).await?) }.boxed())
         .await?;
-    Ok(Page::of(rows, limit, |row| Cursor::of_id(row.id.0), AuditEntry::from))
+    Ok(Page::of(rows, limit, |row| Cursor::of_number(row.0), |(_, row)| AuditEntry::from(row)))
 }

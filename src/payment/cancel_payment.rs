@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Payment, cause, lock_own, payment_id, read_own};
+use super::{Payment, cause, lock_own, may_settle_stuck, payment_id, read_own};
 use crate::{
     domain::{PaymentId, PaymentStatus},
     error::Error,
@@ -35,6 +35,9 @@ async fn cancel(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Payment, Erro
     match payment.status {
         PaymentStatus::Pending => _ = happened(tx, payment, &Happening::Cancelled, &cause(call)).await?,
         PaymentStatus::Cancelled => {}
+        PaymentStatus::Processing if may_settle_stuck(tx, call, &payment).await? => {
+            happened(tx, payment, &Happening::Cancelled, &cause(call)).await?;
+        }
         PaymentStatus::Processing => return Err(Error::PaymentInFlight { asked: "cancelled" }),
         from @ (PaymentStatus::Succeeded | PaymentStatus::Failed | PaymentStatus::Refunded) => {
             return Err(Error::InvalidTransition { from, asked: "cancelled" });

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Digest;
 
+use super::CheckoutLink;
 use crate::{
     checkout,
     domain::{
@@ -44,26 +45,15 @@ pub struct Input {
     idempotency_key: Option<IdempotencyKey>,
 }
 
-/// The payment and its link.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "CheckoutLink")]
-pub struct Output {
-    /// Where to send the tenant.
-    pub checkout_url: String,
-    /// The payment's id.
-    pub ledger_entry_id: PaymentId,
-}
-
 /// See [`Input`].
-pub async fn run(call: Call, input: Input) -> Result<Output, Error> {
+pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let ledger = call.app.ledger.clone();
     let request_id = call.request_id.clone();
     let app = call.app.clone();
     let entered = ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
     let (payment, link) = match entered {
         Entered::New(payment) => {
-            let link = checkout::ask(&app, &payment, payment.latest_attempt, request_id.as_str()).await;
+            let link = checkout::ask(&app, &payment, payment.latest_attempt, Some(request_id.as_str())).await;
             (payment, link)
         }
         Entered::Known(payment) => {
@@ -71,7 +61,7 @@ pub async fn run(call: Call, input: Input) -> Result<Output, Error> {
             (payment, link)
         }
     };
-    Ok(Output { checkout_url: link?, ledger_entry_id: payment.id })
+    Ok(CheckoutLink { checkout_url: link?, ledger_entry_id: payment.id })
 }
 
 /// Whether this call made the payment.

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Payment, cause, lock_own, payment_id, read_own};
+use super::{Payment, cause, lock_own, may_settle_stuck, payment_id, read_own};
 use crate::{
     domain::{Label, PaymentId, PaymentStatus},
     error::Error,
@@ -46,6 +46,9 @@ async fn mark(
             happened(tx, payment, &Happening::ManuallyPaid { reference }, &cause(call)).await?;
         }
         PaymentStatus::Succeeded if repeated => {}
+        PaymentStatus::Processing if may_settle_stuck(tx, call, &payment).await? => {
+            happened(tx, payment, &Happening::ManuallyPaid { reference }, &cause(call)).await?;
+        }
         PaymentStatus::Processing => return Err(Error::PaymentInFlight { asked: "marked as paid" }),
         from @ (PaymentStatus::Succeeded | PaymentStatus::Refunded | PaymentStatus::Cancelled) => {
             return Err(Error::InvalidTransition { from, asked: "marked as paid" });

@@ -13,6 +13,16 @@ use crate::{
     ledger::rows::{AnomalyRow, AuditRow, PaymentRow, SessionRow},
 };
 
+/// A payment and its link.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckoutLink {
+    /// Where to send the tenant.
+    pub checkout_url: String,
+    /// The payment's id.
+    pub ledger_entry_id: PaymentId,
+}
+
 /// A payment: the full ledger entry.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -78,6 +78,10 @@ impl Subject {
                 self.payment.refund_reference = Some(reference.clone());
                 self.payment.refund_reason.clone_from(reason);
             }
+            Happening::Renewed { attempt } => {
+                self.facts.attempts.insert(*attempt, AttemptBest::Pending);
+                self.payment.latest_attempt = *attempt;
+            }
             Happening::Noticed { .. } => {}
         }
     }
@@ -123,13 +127,16 @@ impl Subject {
     }
 
     /// Writes the attempts that got further.
-    pub async fn write_attempts(&mut self, tx: &mut Tx, before: &Facts) -> Result<(), Error> {
+    pub async fn write_attempts(&mut self, tx: &mut Tx, before: &Facts, cause: &Cause) -> Result<(), Error> {
         for session in &mut self.sessions {
             let Some(best) = self.facts.attempts.get(&session.attempt).copied() else { continue };
             if before.attempts.get(&session.attempt) == Some(&best) {
                 continue;
             }
             session.best = best;
+            if best == AttemptBest::Processing {
+                session.processing_since = Some(cause.at);
+            }
             session.failure_reason =
                 (best == AttemptBest::Failed).then(|| self.failure_code.clone()).flatten();
             tx.set_attempt_best(session).await?;

@@ -171,6 +171,7 @@ impl Procedure {
         }
         let name = self.name;
         let logged_as = request_id.clone();
+        let tasks = app.tasks.clone();
         let work = (self.handler)(Call { app, caller, request_id }, params);
         // Logged in here, since nobody may be left to see how a mutation ends.
         let work = async move {
@@ -181,7 +182,8 @@ impl Procedure {
         match self.effect {
             Effect::Query => work.await,
             // A task that catches its panics is lost only with the runtime.
-            Effect::Mutation => tokio::spawn(work.in_current_span())
+            Effect::Mutation => tasks
+                .spawn(work.in_current_span())
                 .await
                 .unwrap_or_else(|_| Err(Error::internal(format!("{name} was cut off")))),
         }

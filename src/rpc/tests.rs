@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use super::{RpcSettings, procedure::Procedure, service};
 use crate::{
     App,
-    auth::Tokens,
+    calmony::client::Client,
     domain::{AgencyId, Label, Role, Timestamp, TokenId},
     error::Error,
     ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
@@ -213,7 +213,11 @@ impl Server {
             })
             .await
             .unwrap();
-        let app = Arc::new(App { tokens: Tokens::new(ledger.clone()), ledger });
+        // The toy procedures never ask the provider; port 9 discards.
+        let nowhere: url::Url = "http://127.0.0.1:9/".parse().unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let calmony = Client::new(nowhere.clone(), "none".into(), 1.0).unwrap();
+        let app = App::new(ledger, calmony, nowhere, 1.0);
         let (_, admin) = issue(&app, agency, Role::Admin, None).await;
         let (agent_id, agent) = issue(&app, agency, Role::Agent, None).await;
 

@@ -4,4 +4,6 @@
 mod harness;
 
 mod first_payment;
+mod janitor;
+mod journal;
 mod openrpc;

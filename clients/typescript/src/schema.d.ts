@@ -166,7 +166,7 @@ export interface CardLimitOutput {
   maxCardPaymentPence: number | null;
 }
 
-/** The payment and its link. */
+/** A payment and its link. */
 export interface CheckoutLink {
   /** Where to send the tenant. */
   checkoutUrl: string;
@@ -636,6 +636,12 @@ export interface MarkPaymentRefundedInput {
   reason?: string | null | undefined;
 }
 
+/** Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was unknown is fetched; a dead one is replaced. A payment has one live link at a time. */
+export interface RenewCheckoutInput {
+  /** The payment's id. */
+  paymentId: string;
+}
+
 /** Lists the audit log of one payment, or of the agency, oldest first, page by page. */
 export interface AuditTrailInput {
   /** Of this payment. Left out: of the agency, which only an admin may see. */
@@ -656,6 +662,16 @@ export interface ListAnomaliesInput {
   cursor?: string | null | undefined;
   /** How many at most: 1 to 100, 20 unless said. */
   limit?: number | null | undefined;
+}
+
+/** Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless. */
+export interface ResolveAnomalyInput {
+  /** The anomaly's id. */
+  anomalyId: string;
+  /** How it was settled. */
+  resolution: Resolution;
+  /** What was found and done. 1 to 500 characters, no card numbers. */
+  note: string;
 }
 
 /** Creates a todo. The same `id` with the same values answers the row again. */
@@ -743,8 +759,10 @@ export interface Inputs {
   "payment.updateCardLimit": UpdateCardLimitInput;
   "payment.cancelPayment": CancelPaymentInput;
   "payment.markPaymentRefunded": MarkPaymentRefundedInput;
+  "payment.renewCheckout": RenewCheckoutInput;
   "payment.auditTrail": AuditTrailInput;
   "payment.listAnomalies": ListAnomaliesInput;
+  "payment.resolveAnomaly": ResolveAnomalyInput;
   "todo.create": CreateTodoInput;
   "todo.get": GetTodoInput;
   "todo.list": ListTodosInput;
@@ -766,8 +784,10 @@ export interface Outputs {
   "payment.updateCardLimit": CardLimitOutput;
   "payment.cancelPayment": Payment;
   "payment.markPaymentRefunded": Payment;
+  "payment.renewCheckout": CheckoutLink;
   "payment.auditTrail": AuditRowPage;
   "payment.listAnomalies": AnomalyPage;
+  "payment.resolveAnomaly": Anomaly;
   "todo.create": Todo;
   "todo.get": Todo;
   "todo.list": TodoPage;
@@ -789,8 +809,10 @@ export interface Errors {
   "payment.updateCardLimit": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.cancelPayment": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.markPaymentRefunded": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.renewCheckout": AlreadyPaidErrorData | BusyErrorData | ForbiddenErrorData | InProgressErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | OpenPaymentExistsErrorData | PaymentInFlightErrorData | ProviderRejectedErrorData | ProviderUnavailableErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.auditTrail": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.listAnomalies": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.resolveAnomaly": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.create": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.get": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.list": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
@@ -812,8 +834,10 @@ export declare const methods: {
   readonly "payment.updateCardLimit": { readonly kind: "mutation" };
   readonly "payment.cancelPayment": { readonly kind: "mutation" };
   readonly "payment.markPaymentRefunded": { readonly kind: "mutation" };
+  readonly "payment.renewCheckout": { readonly kind: "mutation" };
   readonly "payment.auditTrail": { readonly kind: "query"; readonly paged: true };
   readonly "payment.listAnomalies": { readonly kind: "query"; readonly paged: true };
+  readonly "payment.resolveAnomaly": { readonly kind: "mutation" };
   readonly "todo.create": { readonly kind: "mutation"; readonly repeatableBy: "id" };
   readonly "todo.get": { readonly kind: "query" };
   readonly "todo.list": { readonly kind: "query"; readonly paged: true };
@@ -882,6 +906,12 @@ export interface Client {
      */
     readonly markPaymentRefunded: Mutation<"payment.markPaymentRefunded">;
     /**
+     * Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was unknown is fetched; a dead one is replaced. A payment has one live link at a time.
+     *
+     * A mutation for role agent. May fail with ALREADY_PAID, IN_PROGRESS, INVALID_TRANSITION, NOT_FOUND, OPEN_PAYMENT_EXISTS, PAYMENT_IN_FLIGHT, PROVIDER_REJECTED, PROVIDER_UNAVAILABLE.
+     */
+    readonly renewCheckout: Mutation<"payment.renewCheckout">;
+    /**
      * Lists the audit log of one payment, or of the agency, oldest first, page by page.
      *
      * A query for role agent. May fail with NOT_FOUND.
@@ -893,6 +923,12 @@ export interface Client {
      * A query for role admin. May fail with NOT_FOUND.
      */
     readonly listAnomalies: PagedQuery<"payment.listAnomalies">;
+    /**
+     * Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless.
+     *
+     * A mutation for role admin. May fail with IDEMPOTENCY_MISMATCH, NOT_FOUND.
+     */
+    readonly resolveAnomaly: Mutation<"payment.resolveAnomaly">;
   };
   readonly todo: {
     /**

@@ -153,6 +153,8 @@ create table checkout_sessions (
   -- The best reported for it, in the order pending < processing < failed.
   best text not null constraint checkout_sessions_best_known check (best in ('pending', 'processing', 'failed')),
   failure_reason text,
+  -- When money was first reported to be on its way.
+  processing_since timestamptz,
   session_id text constraint checkout_sessions_session_unique unique,
   url text,
   expires_at timestamptz,
@@ -239,12 +241,15 @@ create table payment_anomalies (
     (status = 'resolved') = (resolution is not null) and (resolution is null) = (note is null)
     and (resolution is null) = (resolved_at is null) and (resolution is null) = (resolved_by is null))
 );
+create index payment_anomalies_open on payment_anomalies (kind) where status = 'open';
 create index payment_anomalies_newest_first on payment_anomalies (agency_id, id desc);
 
 -- The journal: one row per change, written in the transaction of the change. Append-only: the only later write is
 -- the sequence, once.
 create table audit_log (
-  id uuid not null constraint audit_log_key primary key,
+  -- Numbered under the payment's lock, so that a payment's rows have rising numbers.
+  entry bigint generated always as identity constraint audit_log_key primary key,
+  id uuid not null,
   agency_id uuid not null constraint audit_log_agency references agencies,
   -- Null where the resource is the agency.
   payment_id uuid constraint audit_log_payment references payments_ledger,
@@ -268,8 +273,8 @@ create table audit_log (
     (action = 'payment.created') = (version is not null and version = 1))
 );
 create unique index audit_log_sequence on audit_log (agency_id, sequence) where sequence is not null;
-create index audit_log_unsealed on audit_log (id) where sequence is null;
-create index audit_log_oldest_first on audit_log (agency_id, id);
+create index audit_log_unsealed on audit_log (agency_id, entry) where sequence is null;
+create index audit_log_oldest_first on audit_log (agency_id, entry);
 
 create function audit_log_refuse() returns trigger language plpgsql as $$
 begin
@@ -279,12 +284,23 @@ create trigger audit_log_no_delete before delete on audit_log for each row execu
 create trigger audit_log_no_truncate before truncate on audit_log execute function audit_log_refuse();
 create trigger audit_log_no_update before update on audit_log for each row
   when (not (old.sequence is null and new.sequence is not null
-    and row (new.id, new.agency_id, new.payment_id, new.version, new.action, new.from_status, new.to_status,
+    and row (new.entry, new.id, new.agency_id, new.payment_id, new.version, new.action, new.from_status, new.to_status,
              new.amount_pence, new.actor, new.at, new.request_id, new.changes)
         is not distinct from
-        row (old.id, old.agency_id, old.payment_id, old.version, old.action, old.from_status, old.to_status,
+        row (old.entry, old.id, old.agency_id, old.payment_id, old.version, old.action, old.from_status, old.to_status,
              old.amount_pence, old.actor, old.at, old.request_id, old.changes)))
   execute function audit_log_refuse();
+
+-- What the sealed rows of the journal add up to: how many payments an agency has in each status, and their total.
+-- Together with the unsealed rows it is exact at every moment, and no payment ever locks it.
+create table agency_totals (
+  agency_id uuid not null constraint agency_totals_agency references agencies,
+  status text not null constraint agency_totals_status_known
+    check (status in ('pending', 'processing', 'succeeded', 'failed', 'refunded', 'cancelled')),
+  payments bigint not null constraint agency_totals_payments_not_negative check (payments >= 0),
+  total_pence bigint not null constraint agency_totals_pence_not_negative check (total_pence >= 0),
+  constraint agency_totals_key primary key (agency_id, status)
+);
 
 -- Background work that one instance at a time does, under a lease.
 create table jobs (

@@ -1,4 +1,5 @@
 drop table jobs;
+drop table agency_totals;
 drop table audit_log;
 drop table payment_anomalies;
 drop table processed_events;

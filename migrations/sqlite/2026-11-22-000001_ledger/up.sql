@@ -154,6 +154,8 @@ create table checkout_sessions (
   -- The best reported for it, in the order pending < processing < failed.
   best text not null constraint checkout_sessions_best_known check (best in ('pending', 'processing', 'failed')),
   failure_reason text,
+  -- When money was first reported to be on its way.
+  processing_since integer,
   session_id text constraint checkout_sessions_session_unique unique,
   url text,
   expires_at integer,
@@ -240,12 +242,15 @@ create table payment_anomalies (
     (status = 'resolved') = (resolution is not null) and (resolution is null) = (note is null)
     and (resolution is null) = (resolved_at is null) and (resolution is null) = (resolved_by is null))
 ) strict;
+create index payment_anomalies_open on payment_anomalies (kind) where status = 'open';
 create index payment_anomalies_newest_first on payment_anomalies (agency_id, id desc);
 
 -- The journal: one row per change, written in the transaction of the change. Append-only: the only later write is
 -- the sequence, once.
 create table audit_log (
-  id blob not null constraint audit_log_key primary key,
+  -- Numbered under the payment's lock, so that a payment's rows have rising numbers.
+  entry integer constraint audit_log_key primary key autoincrement,
+  id blob not null,
   agency_id blob not null constraint audit_log_agency references agencies,
   -- Null where the resource is the agency.
   payment_id blob constraint audit_log_payment references payments_ledger,
@@ -269,8 +274,8 @@ create table audit_log (
     (action = 'payment.created') = (version is not null and version = 1))
 ) strict;
 create unique index audit_log_sequence on audit_log (agency_id, sequence) where sequence is not null;
-create index audit_log_unsealed on audit_log (id) where sequence is null;
-create index audit_log_oldest_first on audit_log (agency_id, id);
+create index audit_log_unsealed on audit_log (agency_id, entry) where sequence is null;
+create index audit_log_oldest_first on audit_log (agency_id, entry);
 
 create trigger audit_log_no_delete before delete on audit_log
 begin
@@ -278,13 +283,24 @@ begin
 end;
 create trigger audit_log_no_update before update on audit_log
 when not (old.sequence is null and new.sequence is not null
-  and new.id is old.id and new.agency_id is old.agency_id and new.payment_id is old.payment_id
+  and new.entry is old.entry and new.id is old.id and new.agency_id is old.agency_id and new.payment_id is old.payment_id
   and new.version is old.version and new.action is old.action and new.from_status is old.from_status
   and new.to_status is old.to_status and new.amount_pence is old.amount_pence and new.actor is old.actor
   and new.at is old.at and new.request_id is old.request_id and new.changes is old.changes)
 begin
   select raise(abort, 'audit_log is append-only');
 end;
+
+-- What the sealed rows of the journal add up to: how many payments an agency has in each status, and their total.
+-- Together with the unsealed rows it is exact at every moment, and no payment ever locks it.
+create table agency_totals (
+  agency_id blob not null constraint agency_totals_agency references agencies,
+  status text not null constraint agency_totals_status_known
+    check (status in ('pending', 'processing', 'succeeded', 'failed', 'refunded', 'cancelled')),
+  payments integer not null constraint agency_totals_payments_not_negative check (payments >= 0),
+  total_pence integer not null constraint agency_totals_pence_not_negative check (total_pence >= 0),
+  constraint agency_totals_key primary key (agency_id, status)
+) strict;
 
 -- Background work that one instance at a time does, under a lease.
 create table jobs (

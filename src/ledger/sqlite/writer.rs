@@ -5,7 +5,7 @@
 //! with an error, and the writer goes on.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -192,7 +192,7 @@ struct Checkpoint {
 }
 
 /// Copies the log into the database every little while, so that no commit ever pays for it.
-fn checkpoint(path: &PathBuf, restart_due: &AtomicBool, writer_is_gone: impl Fn() -> bool) {
+fn checkpoint(path: &Path, restart_due: &AtomicBool, writer_is_gone: impl Fn() -> bool) {
     let mut connection = match connect_blocking(path) {
         Ok(connection) => connection,
         Err(error) => return tracing::error!(%error, "no checkpoints"),

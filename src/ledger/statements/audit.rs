@@ -3,9 +3,9 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{Conn, Db};
+use super::Conn;
 use crate::{
-    domain::{AgencyId, AuditId, PaymentId},
+    domain::{AgencyId, PaymentId},
     ledger::rows::AuditRow,
     schema::audit_log::dsl,
 };
@@ -33,17 +33,15 @@ pub async fn payment_trail(
 pub async fn agency_trail(
     conn: &mut Conn,
     agency: AgencyId,
-    after: Option<AuditId>,
+    after: i64,
     limit: i64,
-) -> QueryResult<Vec<AuditRow>> {
-    let mut query = dsl::audit_log
+) -> QueryResult<Vec<(i64, AuditRow)>> {
+    dsl::audit_log
         .filter(dsl::agency_id.eq(agency))
-        .order(dsl::id)
+        .filter(dsl::entry.gt(after))
+        .order(dsl::entry)
         .limit(limit)
-        .select(AuditRow::as_select())
-        .into_boxed::<Db>();
-    if let Some(after) = after {
-        query = query.filter(dsl::id.gt(after));
-    }
-    query.load(conn).await
+        .select((dsl::entry, AuditRow::as_select()))
+        .load(conn)
+        .await
 }

@@ -11,5 +11,6 @@ pub mod sessions;
 pub mod tasks;
 pub mod todos;
 pub mod tokens;
+pub mod totals;
 
 use super::{Conn, Db};

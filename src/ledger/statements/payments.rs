@@ -1,6 +1,6 @@
 //! The ledger's rows themselves.
 
-use diesel::{dsl::count_star, prelude::*, sql_types::BigInt};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{Conn, Db};
@@ -42,6 +42,10 @@ pub async fn payment(
         .first(conn)
         .await
         .optional()
+}
+
+pub async fn payment_by_id(conn: &mut Conn, id: PaymentId) -> QueryResult<Option<PaymentRow>> {
+    dsl::payments_ledger.find(id).select(PaymentRow::as_select()).first(conn).await.optional()
 }
 
 pub async fn lock_payment(conn: &mut Conn, id: PaymentId) -> QueryResult<Option<PaymentRow>> {
@@ -100,20 +104,6 @@ pub async fn payment_page(
         query = query.filter(dsl::id.lt(before));
     }
     query.load(conn).await
-}
-
-pub async fn payment_totals(
-    conn: &mut Conn,
-    agency: AgencyId,
-) -> QueryResult<Vec<(PaymentStatus, i64, i64)>> {
-    // PostgreSQL's sum of a bigint is numeric; the cast brings it back.
-    let total = diesel::dsl::sql::<BigInt>("cast(sum(amount_pence) as bigint)");
-    dsl::payments_ledger
-        .filter(dsl::agency_id.eq(agency))
-        .group_by(dsl::status)
-        .select((dsl::status, count_star(), total))
-        .load(conn)
-        .await
 }
 
 pub async fn update_payment(conn: &mut Conn, row: &PaymentRow) -> QueryResult<()> {

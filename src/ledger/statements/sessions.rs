@@ -48,6 +48,37 @@ pub async fn lease_session(
     Ok(diesel::update(free).set(change).execute(conn).await? == 1)
 }
 
+pub async fn has_due_sessions(conn: &mut Conn, now: Timestamp) -> QueryResult<bool> {
+    let due = dsl::checkout_sessions
+        .filter(dsl::next_read_at.le(now))
+        .filter(dsl::leased_until.is_null().or(dsl::leased_until.lt(now)));
+    diesel::select(diesel::dsl::exists(due)).get_result(conn).await
+}
+
+pub async fn lease_due_sessions(
+    conn: &mut Conn,
+    now: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<SessionRow>> {
+    let due = for_update_skip_locked!(
+        dsl::checkout_sessions
+            .filter(dsl::next_read_at.le(now))
+            .filter(dsl::leased_until.is_null().or(dsl::leased_until.lt(now)))
+            .order(dsl::next_read_at)
+            .limit(limit)
+            .select(SessionRow::as_select())
+    )
+    .load::<SessionRow>(conn)
+    .await?;
+    for session in &due {
+        let row = dsl::checkout_sessions.find((session.payment_id, session.attempt));
+        let change = (dsl::leased_until.eq(until), dsl::tries.eq(dsl::tries + 1));
+        diesel::update(row).set(change).execute(conn).await?;
+    }
+    Ok(due)
+}
+
 pub async fn update_session(conn: &mut Conn, row: &SessionRow) -> QueryResult<()> {
     let change = (
         dsl::state.eq(row.state),
@@ -62,7 +93,11 @@ pub async fn update_session(conn: &mut Conn, row: &SessionRow) -> QueryResult<()
 }
 
 pub async fn set_attempt_best(conn: &mut Conn, row: &SessionRow) -> QueryResult<()> {
-    let change = (dsl::best.eq(row.best), dsl::failure_reason.eq(&row.failure_reason));
+    let change = (
+        dsl::best.eq(row.best),
+        dsl::failure_reason.eq(&row.failure_reason),
+        dsl::processing_since.eq(row.processing_since),
+    );
     let target = dsl::checkout_sessions.find((row.payment_id, row.attempt));
     diesel::update(target).set(change).execute(conn).await.map(drop)
 }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use quittance::{
     App,
-    auth::Tokens,
     calmony::client::Client,
     domain::{AgencyId, Label, Pence, Role},
     ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
@@ -91,14 +90,9 @@ impl TestApp {
         let sandbox = Sandbox::start(bind().await, config, stopping.clone()).await;
         let calmony = options.calmony_url.unwrap_or_else(|| format!("{}/v1", sandbox.url()));
         let return_url = format!("{}/checkout/return", at(&listeners.companion));
-        let app = Arc::new(App {
-            tokens: Tokens::new(ledger.clone()),
-            ledger: ledger.clone(),
-            calmony: Client::new(calmony.parse().expect("a URL"), secret_key, options.time_scale)
-                .expect("a client"),
-            return_url: return_url.parse().expect("a URL"),
-            time_scale: options.time_scale,
-        });
+        let client = Client::new(calmony.parse().expect("a URL"), secret_key, options.time_scale);
+        let return_url = return_url.parse().expect("a URL");
+        let app = App::new(ledger.clone(), client.expect("a client"), return_url, options.time_scale);
         let settings = Settings {
             webhook_secrets: [SecretString::from("whsec_an_older_secret_still_valid"), WEBHOOK_SECRET.into()]
                 .into(),

@@ -1,0 +1,74 @@
+//! When a session is looked at again. README, "Janitor": read back at 2, 10 and 30 minutes, then hourly until its
+//! expiry and 10 minutes beyond; asked for again after 5 s, doubling to an hour, where its outcome is unknown.
+
+use std::time::Duration;
+
+use crate::{calmony::client::SESSION_LIFETIME, domain::Timestamp, ledger::rows::SessionRow};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// The first read-backs; then hourly.
+const FIRST_READS: [Duration; 3] =
+    [Duration::from_secs(2 * 60), Duration::from_secs(10 * 60), Duration::from_secs(30 * 60)];
+/// How far beyond its expiry a session is believed to be alive: clocks differ, and a payment may be on its way.
+pub const EXPIRY_MARGIN: Duration = Duration::from_secs(10 * 60);
+/// The first repetition of a create whose outcome is unknown; each further one waits twice as long.
+const FIRST_REPEAT: Duration = Duration::from_secs(5);
+/// How long a create is repeated. The provider forgets its keys after 24 hours (its documentation, "Idempotency");
+/// an hour is left for clocks and for the call itself.
+pub const REPEAT_FOR: Duration = Duration::from_secs(23 * 3_600);
+/// How often a payment that is processing is read.
+pub const DAILY: Duration = Duration::from_secs(86_400);
+/// After so long in processing a person should look.
+pub const STUCK_AFTER: Duration = Duration::from_secs(14 * 86_400);
+
+/// When a session opened at `opened_at` is read next, after `now`; the last time is its expiry and a margin.
+pub fn next_read(opened_at: Timestamp, now: Timestamp, time_scale: f64) -> Timestamp {
+    let hourly = (1..=24).map(|hours| HOUR * hours);
+    let last = opened_at.plus(SESSION_LIFETIME).plus(EXPIRY_MARGIN.mul_f64(time_scale));
+    FIRST_READS
+        .into_iter()
+        .chain(hourly)
+        .map(|after| opened_at.plus(after.mul_f64(time_scale)))
+        .find(|at| *at > now)
+        .map_or_else(|| last.max(now.plus(MINUTE.mul_f64(time_scale))), |at| at.min(last))
+}
+
+/// When a create whose outcome is unknown is repeated.
+pub fn next_repeat(session: &SessionRow, now: Timestamp, time_scale: f64) -> Timestamp {
+    let doublings = u32::try_from(session.tries.clamp(1, 16) - 1).unwrap_or(0);
+    now.plus((FIRST_REPEAT * 2_u32.pow(doublings)).min(HOUR).mul_f64(time_scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes_until_next(opened_minutes_ago: i64) -> i64 {
+        let now = Timestamp::from_seconds(1_000_000_000).unwrap();
+        let opened = Timestamp::from_seconds(1_000_000_000 - opened_minutes_ago * 60).unwrap();
+        (next_read(opened, now, 1.0).to_utc() - now.to_utc()).num_minutes()
+    }
+
+    #[test]
+    fn reads_come_at_2_10_and_30_minutes_then_hourly_until_expiry_and_a_margin() {
+        assert_eq!(minutes_until_next(0), 2);
+        assert_eq!(minutes_until_next(2), 8);
+        assert_eq!(minutes_until_next(10), 20);
+        assert_eq!(minutes_until_next(30), 30);
+        assert_eq!(minutes_until_next(60), 60);
+        assert_eq!(minutes_until_next(23 * 60), 60);
+        assert_eq!(minutes_until_next(24 * 60), 10);
+    }
+
+    #[test]
+    fn repetitions_double_from_5_seconds_to_an_hour() {
+        let now = Timestamp::now();
+        let after = |tries| {
+            let session =
+                SessionRow { tries, ..crate::checkout::new_session(crate::domain::PaymentId::new(), 1, now) };
+            (next_repeat(&session, now, 1.0).to_utc() - now.to_utc()).num_seconds()
+        };
+        assert_eq!([1, 2, 3, 10, 11, 500].map(after), [5, 10, 20, 2_560, 3_600, 3_600]);
+    }
+}
