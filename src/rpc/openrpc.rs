@@ -3,7 +3,7 @@
 //! OpenRPC 1.3 speaks JSON Schema draft-07. Inputs and outputs are described by two generators: an optional field of
 //! an input may be left out, one of an output is `null`, never missing. A name that would so get two different
 //! schemas fails the build of the document. OpenRPC knows no schema for `error.data`; we put it where the data is and
-//! say so with `x-error-data-schema`, and one error stands for each code, as the specification asks.
+//! say so with the method's `x-error-data-schema`, and one error stands for each code, as the specification asks.
 
 use std::collections::BTreeMap;
 
@@ -122,6 +122,7 @@ impl Types {
                 "schema": output,
             },
             "errors": method_errors(procedure, errors),
+            "x-error-data-schema": true,
             "examples": examples.map(Example::pairing).collect::<Vec<_>>(),
             "x-kind": match procedure.effect {
                 Effect::Query => "query",
@@ -214,7 +215,7 @@ fn method_errors(procedure: &Procedure, errors: &ErrorSchemas) -> Vec<Value> {
             1 => references.remove(0),
             _ => json!({ "oneOf": references }),
         };
-        json!({ "code": code, "message": texts.join(" Or: "), "data": data, "x-error-data-schema": true })
+        json!({ "code": code, "message": texts.join(" Or: "), "data": data })
     };
     codes.into_iter().map(entry).collect()
 }

@@ -131,7 +131,7 @@ export function createClient(options) {
       if (answer?.error) {
         const { code, message, data } = answer.error;
         job.refuse(code, message, data?.kind ? data : { kind: "PROTOCOL" });
-      } else if (answer && "result" in answer) {
+      } else if (answer?.result !== undefined) {
         job.end(() => job.resolve?.(answer.result));
       } else if (response.ok) {
         job.fail("PROTOCOL", "the answer is missing");
