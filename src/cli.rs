@@ -6,7 +6,11 @@ mod dev;
 mod events;
 mod serve;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -15,7 +19,8 @@ use crate::{
     config::{CalmonyArgs, DatabaseArgs, LogArgs, ServerArgs},
     error::Error,
     ledger::{self, DatabaseUrl, Ledger},
-    telemetry,
+    rpc::typescript,
+    server, telemetry,
 };
 
 /// The payments server a letting agency's platform runs beside its web app.
@@ -46,6 +51,14 @@ enum Command {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Print the OpenRPC document
+    Openrpc,
+    /// Write the TypeScript client
+    Typescript {
+        /// The directory to write it to
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Agencies
     #[command(subcommand)]
     Agency(admin::AgencyCommand),
@@ -67,6 +80,11 @@ pub async fn run() -> ExitCode {
         Command::Dev(args) => dev::run(args).await,
         Command::Serve { database, server, calmony } => serve::run(database, *server, calmony).await,
         Command::Migrate { database } => migrate(database).await,
+        Command::Openrpc => {
+            print!("{}", server::openrpc());
+            Ok(())
+        }
+        Command::Typescript { out } => write_client(&out),
         Command::Agency(command) => admin::agency(command).await,
         Command::Token(command) => admin::token(command).await,
         Command::Events(command) => events::run(command).await,
@@ -86,6 +104,17 @@ type Outcome = Result<(), String>;
 /// An error's story; a command's user is its operator, who may know.
 fn story(error: Error) -> String {
     error.story()
+}
+
+fn write_client(out: &Path) -> Outcome {
+    for (name, text) in typescript::client(server::openrpc())? {
+        let path = out.join(name);
+        let folder = path.parent().unwrap_or(out);
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
 }
 
 async fn migrate(database: DatabaseArgs) -> Outcome {

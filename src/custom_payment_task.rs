@@ -18,7 +18,8 @@ use crate::{
 /// The procedures of this namespace.
 pub fn procedures() -> Vec<Procedure> {
     vec![
-        Procedure::mutation("customPaymentTask.create", Agent, &[IdempotencyMismatch], create),
+        Procedure::mutation("customPaymentTask.create", Agent, &[IdempotencyMismatch], create)
+            .repeatable_by("id"),
         Procedure::query("customPaymentTask.get", Agent, &[NotFound], get),
         Procedure::query("customPaymentTask.list", Agent, &[], list),
     ]
@@ -44,7 +45,7 @@ pub struct CustomPaymentTask {
     created_at: Timestamp,
 }
 
-/// A new custom payment task.
+/// Creates a custom payment task. The same `id` with the same values answers the row again.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "CreateCustomPaymentTaskInput")]
@@ -59,7 +60,7 @@ pub struct CreateInput {
     tenancy_id: Option<HostId>,
 }
 
-/// Which custom payment task.
+/// Returns one custom payment task.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "GetCustomPaymentTaskInput")]
@@ -68,7 +69,7 @@ pub struct GetInput {
     custom_payment_task_id: String,
 }
 
-/// Which custom payment tasks.
+/// Lists custom payment tasks, newest first, page by page.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ListCustomPaymentTasksInput")]
@@ -83,7 +84,7 @@ pub struct ListInput {
     limit: Option<Limit>,
 }
 
-/// Creates a custom payment task. The same `id` with the same values answers the row again.
+/// See [`CreateInput`].
 async fn create(call: Call, input: CreateInput) -> Result<CustomPaymentTask, Error> {
     let ledger = call.app.ledger.clone();
     ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await
@@ -113,7 +114,7 @@ async fn enter(tx: &mut Tx, call: &Call, input: CreateInput) -> Result<CustomPay
     known.filter(same).map(CustomPaymentTask::from).ok_or(mismatch)
 }
 
-/// Returns one custom payment task.
+/// See [`GetInput`].
 async fn get(call: Call, input: GetInput) -> Result<CustomPaymentTask, Error> {
     let absent = Error::not_found("custom payment task", &input.custom_payment_task_id);
     let Some(id) = HostId::parse(&input.custom_payment_task_id) else { return Err(absent) };
@@ -123,7 +124,7 @@ async fn get(call: Call, input: GetInput) -> Result<CustomPaymentTask, Error> {
     found.map(CustomPaymentTask::from).ok_or(absent)
 }
 
-/// Lists custom payment tasks, newest first, page by page.
+/// See [`ListInput`].
 async fn list(call: Call, input: ListInput) -> Result<Page<CustomPaymentTask>, Error> {
     let limit = input.limit.unwrap_or_default();
     let page = HostPage {

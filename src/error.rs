@@ -1,13 +1,14 @@
 //! Everything that can go wrong, once: the table from kind to code, text and data.
 //!
-//! [`Kind`] is the contract (README, "Errors"); the numbers follow tRPC's. Texts are for people: they name the
+//! [`Kind`] is the contract (README, "Errors"); the numbers follow tRPC's. The fields of a variant of [`Error`] that
+//! are not skipped are `error.data`, and their types its published schema. Texts are for people: they name the
 //! field or the id, and never hold SQL, paths, secrets or the provider's prose. What only the log may know
 //! travels as the source of [`Error::Internal`].
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::domain::{PaymentId, PaymentStatus, Role};
 
@@ -15,7 +16,8 @@ use crate::domain::{PaymentId, PaymentStatus, Role};
 const BUSY_RETRY_AFTER_MS: u64 = 1_000;
 
 /// Any failure of a procedure.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
 pub enum Error {
     /// A field is missing, unknown or wrong.
     #[error("{path}{}{reason}", if .path.is_empty() { "" } else { ": " })]
@@ -60,20 +62,27 @@ pub enum Error {
     #[error("the custom payment task has a payment under way")]
     OpenPaymentExists {
         /// That payment.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "PaymentId")]
         ledger_entry_id: Option<PaymentId>,
     },
     /// The custom task has been paid.
     #[error("the custom payment task has been paid")]
     AlreadyPaid {
         /// The payment that paid it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "PaymentId")]
         ledger_entry_id: Option<PaymentId>,
     },
     /// The same key or id was used for something else.
     #[error("{what} was used before with other values")]
     IdempotencyMismatch {
         /// The key or id.
+        #[serde(skip)]
         what: &'static str,
         /// The payment made under it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "PaymentId")]
         ledger_entry_id: Option<PaymentId>,
     },
     /// Another call with this key is still at work.
@@ -108,7 +117,12 @@ pub enum Error {
     },
     /// A fault of ours. The log has the cause under the request id.
     #[error("internal error")]
-    Internal(#[source] Cause),
+    Internal {
+        /// For the log.
+        #[serde(skip)]
+        #[source]
+        cause: Cause,
+    },
 }
 
 /// What only the log may know.
@@ -126,7 +140,7 @@ pub enum Cause {
 }
 
 /// The name of an error on the wire: `error.data.kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs, reason = "described on `Error`")]
 pub enum Kind {
@@ -193,7 +207,7 @@ impl Kind {
 impl Error {
     /// A fault of ours, with what the log should say.
     pub fn internal(cause: impl Into<String>) -> Self {
-        Self::Internal(Cause::Other(cause.into()))
+        Self::Internal { cause: Cause::Other(cause.into()) }
     }
 
     /// Too much to do.
@@ -228,7 +242,7 @@ impl Error {
             Self::ProviderUnavailable { .. } => Kind::ProviderUnavailable,
             Self::RateLimited { .. } => Kind::RateLimited,
             Self::Busy { .. } => Kind::Busy,
-            Self::Internal(_) => Kind::Internal,
+            Self::Internal { .. } => Kind::Internal,
         }
     }
 
@@ -240,44 +254,39 @@ impl Error {
         None
     }
 
-    /// `error.data`: the kind, the request's id and the fields of the kind.
+    /// `error.data`: the kind, the fields of the kind and the request's id.
     pub fn data(&self, request_id: &str) -> Value {
-        let fields = match self {
-            Self::InvalidParams { path, reason } => json!({ "path": path, "reason": reason }),
-            Self::Forbidden { required } => json!({ "required": required }),
-            Self::NotFound { what, id } => json!({ "what": what, "id": id }),
-            Self::InvalidTransition { from, asked } => json!({ "from": from, "asked": asked }),
-            Self::PaymentInFlight { asked } => json!({ "asked": asked }),
-            Self::OpenPaymentExists { ledger_entry_id }
-            | Self::AlreadyPaid { ledger_entry_id }
-            | Self::IdempotencyMismatch { what: _, ledger_entry_id } => match ledger_entry_id {
-                Some(id) => json!({ "ledgerEntryId": id }),
-                None => json!({}),
-            },
-            Self::InProgress { ledger_entry_id }
-            | Self::ProviderRejected { ledger_entry_id }
-            | Self::ProviderUnavailable { ledger_entry_id } => json!({ "ledgerEntryId": ledger_entry_id }),
-            Self::RateLimited { retry_after_ms } | Self::Busy { retry_after_ms } => {
-                json!({ "retryAfterMs": retry_after_ms })
+        let fields = serde_json::to_value(self);
+        // Plain words and ids always serialize; the kind is what must never be missing.
+        let mut data = fields.unwrap_or_else(|_| json!({ "kind": self.kind() }));
+        data["requestId"] = request_id.into();
+        data
+    }
+
+    /// The schema of [`Error::data`] for each kind.
+    pub fn data_schemas(generator: &mut SchemaGenerator) -> Vec<(Kind, Value)> {
+        let mut union = Self::json_schema(generator).to_value();
+        let variants = union["oneOf"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        let described = variants.into_iter().map(|mut schema| {
+            let kind = serde_json::from_value(schema["properties"]["kind"]["const"].clone());
+            schema["properties"]["requestId"] = json!({
+                "description": "The answer's `x-request-id`, under which the log knows the call.",
+                "type": "string",
+            });
+            if let Some(required) = schema["required"].as_array_mut() {
+                required.push("requestId".into());
             }
-            Self::Unauthorized | Self::Internal(_) => json!({}),
-        };
-        let mut data = Map::from_iter([
-            ("kind".to_owned(), json!(self.kind())),
-            ("requestId".to_owned(), Value::from(request_id)),
-        ]);
-        if let Value::Object(fields) = fields {
-            data.extend(fields);
-        }
-        Value::Object(data)
+            (kind.expect("each variant has the name of a kind"), schema)
+        });
+        described.collect()
     }
 
     /// Whether the transaction failed only because another was faster, so that it may be run again.
     pub fn lost_a_race(&self) -> bool {
         match self {
-            Self::Internal(Cause::Race) => true,
+            Self::Internal { cause: Cause::Race } => true,
             // Diesel has no kind for 40P01 and passes the server's words on.
-            Self::Internal(Cause::Database(DieselError::DatabaseError(kind, info))) => {
+            Self::Internal { cause: Cause::Database(DieselError::DatabaseError(kind, info)) } => {
                 matches!(kind, DatabaseErrorKind::SerializationFailure)
                     || info.message().contains("deadlock detected")
             }
@@ -288,7 +297,7 @@ impl Error {
     /// The full story for the log, causes included.
     pub fn story(&self) -> String {
         match self {
-            Self::Internal(cause) => format!("internal error: {cause}"),
+            Self::Internal { cause } => format!("internal error: {cause}"),
             other => other.to_string(),
         }
     }
@@ -310,6 +319,6 @@ impl From<DieselError> for Error {
             tracing::warn!(%error, "the database is busy or away");
             return Self::busy();
         }
-        Self::Internal(Cause::Database(error))
+        Self::Internal { cause: Cause::Database(error) }
     }
 }

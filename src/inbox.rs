@@ -160,7 +160,7 @@ async fn receive(
     // What the slower one has recorded must not stand beside the other's event: it may say something else.
     match tx.insert_event(&row).await? {
         true => Ok(Some(row.verdict)),
-        false => Err(Error::Internal(ErrorCause::Race)),
+        false => Err(Error::Internal { cause: ErrorCause::Race }),
     }
 }
 

@@ -49,7 +49,8 @@ pub fn procedures() -> Vec<Procedure> {
                 ProviderUnavailable,
             ],
             create_payment_task::run,
-        ),
+        )
+        .repeatable_by("idempotencyKey"),
         Procedure::query("payment.getPaymentStatus", Agent, &[NotFound], get_payment_status::run),
         Procedure::mutation(
             "payment.markPaymentManuallyPaid",

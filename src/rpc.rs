@@ -5,8 +5,8 @@
 //! [`counter`], where every call is told who asks, rated, recorded and run; a [`batch`] in the right order.
 //! Last, [`module`] gives it to its [`procedure`] and turns an error into its JSON-RPC form.
 //!
-//! Not here: what any procedure does, sockets (that is the listener's) and what the table yields besides
-//! dispatch (the schema).
+//! The table yields more than dispatch: [`openrpc`] describes it, and [`typescript`] writes the client from that
+//! description. Not here: what any procedure does, and sockets (that is the listener's).
 
 mod batch;
 mod caller;
@@ -14,17 +14,20 @@ mod counter;
 mod envelope;
 mod http;
 mod module;
+pub mod openrpc;
 mod pace;
 pub mod procedure;
 mod record;
 #[cfg(test)]
 mod tests;
+pub mod typescript;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::http::{HeaderValue, Request, Response};
 use hyper::body::{Bytes, Incoming};
 use jsonrpsee::{Methods, server::HttpBody};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 
@@ -71,12 +74,20 @@ impl Default for RpcSettings {
 /// A fixed text anyone may `GET`.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Where.
-    pub path: &'static str,
-    /// Its content type.
-    pub content_type: &'static str,
-    /// The text.
-    pub body: Bytes,
+    path: &'static str,
+    content_type: &'static str,
+    body: Bytes,
+    etag: HeaderValue,
+}
+
+impl Document {
+    /// A text at a path.
+    pub fn new(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
+        let etag = HeaderValue::try_from(etag).expect("hex in quotes is a header value");
+        Self { path, content_type, body, etag }
+    }
 }
 
 /// The service for [`listener::serve`](crate::listener::serve). `others` are the methods that are no procedures:

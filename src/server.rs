@@ -1,6 +1,10 @@
 //! A whole server: three listeners over one [`App`], the jobs beside them, and an orderly end.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use http::HeaderValue;
@@ -12,7 +16,7 @@ use crate::{
     App, custom_payment_task, jobs, listener,
     ops::{Ops, ReadyCheck},
     payment,
-    rpc::{self, RpcSettings, procedure::Procedure},
+    rpc::{self, Document, RpcSettings, openrpc, procedure::Procedure},
     telemetry, todo, token,
     webhook::Companion,
 };
@@ -48,15 +52,26 @@ pub fn procedures() -> Vec<Procedure> {
         .concat()
 }
 
+/// The OpenRPC document, as published. Panics where the table can't be described, which is a fault of the program.
+pub fn openrpc() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let document = openrpc::document(&procedures(), include_str!("server/examples.json"));
+        let document = document.unwrap_or_else(|fault| panic!("the table of procedures: {fault}"));
+        format!("{document:#}\n")
+    });
+    &TEXT
+}
+
 /// Serves until `stopping` is cancelled, then refuses new work and finishes what is in hand, within
 /// [`DRAIN_TIMEOUT`].
 pub async fn serve(app: Arc<App>, listeners: Listeners, settings: Settings, stopping: CancellationToken) {
     let rpc_settings = RpcSettings {
         rate_limit_per_second: settings.rate_limit_per_second,
         cors_origins: settings.cors_origins,
+        documents: vec![Document::new("/openrpc.json", "application/json", openrpc())],
         ..RpcSettings::default()
     };
-    let others = jsonrpsee::Methods::new();
+    let others = openrpc::discovery(openrpc());
     let rpc = rpc::service(Arc::clone(&app), procedures(), others, rpc_settings, stopping.clone());
     let companion = Companion::new(Arc::clone(&app), settings.webhook_secrets);
     let ops_stopping = CancellationToken::new();

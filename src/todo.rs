@@ -19,7 +19,7 @@ use crate::{
 /// The procedures of this namespace.
 pub fn procedures() -> Vec<Procedure> {
     vec![
-        Procedure::mutation("todo.create", Agent, &[IdempotencyMismatch], create),
+        Procedure::mutation("todo.create", Agent, &[IdempotencyMismatch], create).repeatable_by("id"),
         Procedure::query("todo.get", Agent, &[NotFound], get),
         Procedure::query("todo.list", Agent, &[], list),
     ]
@@ -45,7 +45,7 @@ pub struct Todo {
     created_at: Timestamp,
 }
 
-/// A new todo.
+/// Creates a todo. The same `id` with the same values answers the row again.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "CreateTodoInput")]
@@ -58,7 +58,7 @@ pub struct CreateInput {
     tenancy_id: Option<HostId>,
 }
 
-/// Which todo.
+/// Returns one todo.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "GetTodoInput")]
@@ -67,7 +67,7 @@ pub struct GetInput {
     todo_id: String,
 }
 
-/// Which todos.
+/// Lists todos, newest first, page by page.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ListTodosInput")]
@@ -82,7 +82,7 @@ pub struct ListInput {
     limit: Option<Limit>,
 }
 
-/// Creates a todo. The same `id` with the same values answers the row again.
+/// See [`CreateInput`].
 async fn create(call: Call, input: CreateInput) -> Result<Todo, Error> {
     let ledger = call.app.ledger.clone();
     ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await
@@ -109,7 +109,7 @@ async fn enter(tx: &mut Tx, call: &Call, input: CreateInput) -> Result<Todo, Err
         .ok_or(Error::IdempotencyMismatch { what: "id", ledger_entry_id: None })
 }
 
-/// Returns one todo.
+/// See [`GetInput`].
 async fn get(call: Call, input: GetInput) -> Result<Todo, Error> {
     let absent = Error::not_found("todo", &input.todo_id);
     let Some(id) = HostId::parse(&input.todo_id) else { return Err(absent) };
@@ -119,7 +119,7 @@ async fn get(call: Call, input: GetInput) -> Result<Todo, Error> {
     found.map(Todo::from).ok_or(absent)
 }
 
-/// Lists todos, newest first, page by page.
+/// See [`ListInput`].
 async fn list(call: Call, input: ListInput) -> Result<Page<Todo>, Error> {
     let limit = input.limit.unwrap_or_default();
     let page = HostPage {

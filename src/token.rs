@@ -19,7 +19,7 @@ pub fn procedures() -> Vec<Procedure> {
     ]
 }
 
-/// Whom the token is for.
+/// Issues a token of the caller's agency.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "IssueTokenInput")]
@@ -49,7 +49,7 @@ pub struct Issued {
     expires_at: Timestamp,
 }
 
-/// Which token.
+/// Revokes a token of the caller's agency. Repeating it is harmless. Counts within seconds on every instance.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "RevokeTokenInput")]
@@ -67,7 +67,7 @@ pub struct Revoked {
     token_id: TokenId,
 }
 
-/// Issues a token of the caller's agency.
+/// See [`IssueInput`].
 async fn issue(call: Call, input: IssueInput) -> Result<Issued, Error> {
     let expires_at = Timestamp::now().plus(input.expires_in_seconds.0);
     let IssueInput { role, actor, expires_in_seconds: _ } = input;
@@ -76,7 +76,7 @@ async fn issue(call: Call, input: IssueInput) -> Result<Issued, Error> {
     Ok(Issued { token_id, token: token.reveal().to_owned(), expires_at })
 }
 
-/// Revokes a token of the caller's agency. Repeating it is harmless. Counts within seconds on every instance.
+/// See [`RevokeInput`].
 async fn revoke(call: Call, input: RevokeInput) -> Result<Revoked, Error> {
     let token_id =
         TokenId::parse(&input.token_id).ok_or_else(|| Error::not_found("token", &input.token_id))?;

@@ -83,7 +83,7 @@ impl Janitor {
         let look = app.ledger.read(move |tx| async move { Ok(tx.payment_by_id(id).await?) }.boxed()).await?;
         let payment = look.ok_or_else(|| Error::internal("a session without its payment"))?;
         match checkout::ask(app, &payment, session.attempt, None).await {
-            Err(error @ Error::Internal(_)) => Err(error),
+            Err(error @ Error::Internal { .. }) => Err(error),
             // What came of it is stored with the session.
             Ok(_) | Err(_) => Ok(()),
         }

@@ -12,7 +12,7 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Whose trail.
+/// Lists the audit log of one payment, or of the agency, oldest first, page by page.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "AuditTrailInput")]
@@ -25,7 +25,7 @@ pub struct Input {
     limit: Option<Limit>,
 }
 
-/// Lists the audit log of one payment, or of the agency, oldest first, page by page.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
     let Input { payment_id: payment, cursor, limit } = input;
     let limit = limit.unwrap_or_default();

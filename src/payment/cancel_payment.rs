@@ -13,7 +13,8 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which payment.
+/// Cancels a pending payment. Repeating it is harmless. Calmony Pay can't take a link back, so the tenant may still
+/// pay; the payment then becomes `succeeded` with an anomaly.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "CancelPaymentInput")]
@@ -22,8 +23,7 @@ pub struct Input {
     payment_id: String,
 }
 
-/// Cancels a pending payment. Repeating it is harmless. Calmony Pay can't take a link back, so the tenant may still
-/// pay; the payment then becomes `succeeded` with an anomaly.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     let id = payment_id(&input.payment_id)?;
     let ledger = call.app.ledger.clone();

@@ -12,13 +12,13 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Nothing.
+/// Reads the agency's card limit.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "GetCardLimitInput")]
 pub struct GetInput {}
 
-/// The new limit.
+/// Sets the agency's card limit. Payments that exist keep the method they have.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "UpdateCardLimitInput")]
@@ -39,7 +39,7 @@ pub struct Output {
     max_card_payment_pence: Option<Pence>,
 }
 
-/// Reads the agency's card limit.
+/// See [`GetInput`].
 pub async fn get(call: Call, _: GetInput) -> Result<Output, Error> {
     let agency = call.caller.agency_id;
     let row = call.app.ledger.read(move |tx| async move { Ok(tx.agency(agency).await?) }.boxed()).await?;
@@ -47,7 +47,7 @@ pub async fn get(call: Call, _: GetInput) -> Result<Output, Error> {
     Ok(Output { max_card_payment_pence: row.max_card_payment_pence })
 }
 
-/// Sets the agency's card limit. Payments that exist keep the method they have.
+/// See [`UpdateInput`].
 pub async fn update(call: Call, input: UpdateInput) -> Result<Output, Error> {
     let limit = input.max_card_payment_pence.map(|limit| limit.0);
     let ledger = call.app.ledger.clone();

@@ -18,7 +18,8 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// What is asked of the tenant.
+/// Creates a payment and its Calmony Pay checkout link. Where the outcome is unknown (`PROVIDER_UNAVAILABLE`), call
+/// again with the same `idempotencyKey`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "CreatePaymentTaskInput")]
@@ -44,8 +45,7 @@ pub struct Input {
     idempotency_key: Option<IdempotencyKey>,
 }
 
-/// Creates a payment and its Calmony Pay checkout link. Where the outcome is unknown (`PROVIDER_UNAVAILABLE`), call
-/// again with the same `idempotencyKey`.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let ledger = call.app.ledger.clone();
     let request_id = call.request_id.clone();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Payment, payment_id, read_own};
 use crate::{error::Error, rpc::procedure::Call};
 
-/// Which payment.
+/// Returns the full ledger entry of a payment.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "GetPaymentStatusInput")]
@@ -16,7 +16,7 @@ pub struct Input {
     payment_id: String,
 }
 
-/// Returns the full ledger entry of a payment.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     let id = payment_id(&input.payment_id)?;
     let ledger = call.app.ledger.clone();

@@ -13,7 +13,7 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which payments.
+/// Lists payments, newest first, page by page.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ListPaymentsInput")]
@@ -30,7 +30,7 @@ pub struct Input {
     limit: Option<Limit>,
 }
 
-/// Lists payments, newest first, page by page.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Page<Payment>, Error> {
     let limit = input.limit.unwrap_or_default();
     let page = PaymentPage {

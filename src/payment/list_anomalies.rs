@@ -13,7 +13,7 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which anomalies.
+/// Lists what is strange about the agency's payments, newest first, page by page.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ListAnomaliesInput")]
@@ -28,7 +28,7 @@ pub struct Input {
     limit: Option<Limit>,
 }
 
-/// Lists what is strange about the agency's payments, newest first, page by page.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Page<Anomaly>, Error> {
     let limit = input.limit.unwrap_or_default();
     let page = AnomalyPage {

@@ -13,7 +13,8 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which payment, and how it was paid.
+/// Confirms a payment made outside the platform. Completes the linked todo and custom payment task, as a payment
+/// through Calmony Pay does. Repeating it with the same reference is harmless.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "MarkPaymentManuallyPaidInput")]
@@ -24,8 +25,7 @@ pub struct Input {
     manual_payment_reference: Option<Label<200>>,
 }
 
-/// Confirms a payment made outside the platform. Completes the linked todo and custom payment task, as a payment
-/// through Calmony Pay does. Repeating it with the same reference is harmless.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     let id = payment_id(&input.payment_id)?;
     let reference = input.manual_payment_reference;

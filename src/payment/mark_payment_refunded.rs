@@ -13,7 +13,8 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which payment, and how the money went back.
+/// Records that all the money of a succeeded payment went back outside the platform. Moves no money. Repeating it
+/// with the same reference is harmless. Money that comes in later makes the payment `succeeded` again.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "MarkPaymentRefundedInput")]
@@ -26,8 +27,7 @@ pub struct Input {
     reason: Option<FreeText<500>>,
 }
 
-/// Records that all the money of a succeeded payment went back outside the platform. Moves no money. Repeating it
-/// with the same reference is harmless. Money that comes in later makes the payment `succeeded` again.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     let id = payment_id(&input.payment_id)?;
     let ledger = call.app.ledger.clone();

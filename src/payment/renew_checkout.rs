@@ -17,7 +17,8 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which payment.
+/// Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was
+/// unknown is fetched; a dead one is replaced. A payment has one live link at a time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "RenewCheckoutInput")]
@@ -26,8 +27,7 @@ pub struct Input {
     payment_id: String,
 }
 
-/// Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was
-/// unknown is fetched; a dead one is replaced. A payment has one live link at a time.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let id = payment_id(&input.payment_id)?;
     if let Some(suspect) = newest_session(&call, id).await?.filter(is_past_expiry) {

@@ -13,7 +13,7 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Which anomaly, and how it was settled.
+/// Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ResolveAnomalyInput")]
@@ -26,7 +26,7 @@ pub struct Input {
     note: FreeText<500>,
 }
 
-/// Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless.
+/// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<Anomaly, Error> {
     let absent = || Error::not_found("anomaly", &input.anomaly_id);
     let id = AnomalyId::parse(&input.anomaly_id).ok_or_else(absent)?;

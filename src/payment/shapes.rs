@@ -175,6 +175,7 @@ pub struct AuditEntry {
     /// The status after; equals `from` where the row is no transition.
     pub to: Option<PaymentStatus>,
     /// What matters besides: ids, statuses, pence.
+    #[schemars(with = "serde_json::Map<String, Value>")]
     pub changes: Value,
     /// The `x-request-id` of the call behind it; `null` where no call was.
     pub request_id: Option<String>,

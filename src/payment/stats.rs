@@ -10,7 +10,7 @@ use crate::{
     rpc::procedure::Call,
 };
 
-/// Nothing.
+/// Returns count and total of the agency's pending and succeeded payments.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "StatsInput")]
@@ -37,7 +37,7 @@ pub struct Tally {
     total_pence: Pence,
 }
 
-/// Returns count and total of the agency's pending and succeeded payments.
+/// See [`Input`].
 pub async fn run(call: Call, _: Input) -> Result<Output, Error> {
     let agency = call.caller.agency_id;
     let ledger = &call.app.ledger;

@@ -117,7 +117,7 @@ impl Subject {
             };
             if !tx.put_intent(&row).await? {
                 // Another payment got it since this transaction looked. Looking again will show that.
-                return Err(Error::Internal(ErrorCause::Race));
+                return Err(Error::Internal { cause: ErrorCause::Race });
             }
             if known.is_none() {
                 new.push(id.clone());

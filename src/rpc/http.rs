@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER,
-        SEC_WEBSOCKET_PROTOCOL,
+        ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
+        ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL,
     },
     request::Parts,
 };
@@ -31,7 +31,7 @@ use tower::{
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    BATCH_MAX_ENTRIES, REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES, RpcSettings,
+    BATCH_MAX_ENTRIES, Document, REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES, RpcSettings,
     caller::{Bearer, SUBPROTOCOL, subprotocols},
     counter::{CounterLayer, NoReply, OverSocket, Shared},
     envelope::{Examined, examine},
@@ -117,7 +117,7 @@ impl Front {
             path => match self.0.settings.documents.iter().find(|document| document.path == path) {
                 // hyper leaves the body out of answers to HEAD.
                 Some(document) if method == Method::GET || method == Method::HEAD => {
-                    with_type(StatusCode::OK, document.content_type, document.body.clone())
+                    publish(document, request.headers())
                 }
                 Some(_) => not_allowed("GET, HEAD"),
                 None => text(StatusCode::NOT_FOUND, "not found\n"),
@@ -243,6 +243,21 @@ fn overload(failure: &Failure) -> Option<(StatusCode, HeaderValue)> {
     let limited = kind == Kind::RateLimited;
     let status = if limited { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
     Some((status, seconds.into()))
+}
+
+/// A document, or word that the caller has it already.
+fn publish(document: &Document, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut known = known.flat_map(|value| value.split(',')).map(str::trim);
+    let is_known = known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == document.etag);
+    let mut answer = with_type(StatusCode::OK, document.content_type, document.body.clone());
+    if is_known {
+        answer = Response::new(Full::default());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    answer.headers_mut().insert(ETAG, document.etag.clone());
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
 }
 
 fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {

@@ -1,12 +1,13 @@
 //! A procedure: a name, who may call it, what it takes and gives, and the function that does it.
 //!
-//! The table of procedures is the one source of dispatch and authorisation; each namespace (`payment.rs`,
-//! `todo.rs`, …) lists its own lines of it. Not here: JSON-RPC itself, which is the envelope's.
+//! The table of procedures is the one source of dispatch, authorisation and the published schema; each namespace
+//! (`payment.rs`, `todo.rs`, …) lists its own lines of it. What a procedure does is said once, in the doc comment of
+//! its input. Not here: JSON-RPC itself, which is the envelope's.
 
-use std::{any::Any, collections::BTreeSet, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{any::Any, borrow::Cow, collections::BTreeSet, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use futures_util::FutureExt;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use tracing::Instrument;
@@ -55,8 +56,23 @@ pub struct Procedure {
     pub role: Role,
     /// What it can fail with, besides what every procedure can.
     pub errors: &'static [Kind],
+    /// The optional field of the input without which a mutation must not be repeated blindly.
+    pub repeat_key: Option<&'static str>,
+    /// The types of its input and output.
+    pub shape: Shape,
     input: Arc<InputFields>,
     handler: Arc<Handler>,
+}
+
+/// The types of a procedure, for the published schema.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// The input's name.
+    pub input_name: fn() -> Cow<'static, str>,
+    /// The input, in full.
+    pub input: fn(&mut SchemaGenerator) -> Schema,
+    /// The output, or a reference to it.
+    pub output: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// The names of an input's fields, to tell an unknown or a missing one by name.
@@ -125,7 +141,14 @@ impl Procedure {
                 encoded.map_err(|error| Error::internal(format!("an answer could not be encoded: {error}")))
             })
         };
-        Self { name, effect, role, errors, input, handler: Arc::new(handler) }
+        let output: fn(&mut SchemaGenerator) -> Schema = SchemaGenerator::subschema_for::<O>;
+        let shape = Shape { input_name: I::schema_name, input: I::json_schema, output };
+        Self { name, effect, role, errors, repeat_key: None, shape, input, handler: Arc::new(handler) }
+    }
+
+    /// Says that only a call with this field of the input may be repeated blindly. Any other mutation may.
+    pub fn repeatable_by(self, field: &'static str) -> Self {
+        Self { repeat_key: Some(field), ..self }
     }
 
     /// The input's field names, in the order they are declared.

@@ -10,6 +10,7 @@ mod journal;
 mod ledger_rules;
 mod ledger_schema;
 mod ledger_writes;
+mod openrpc;
 mod orders;
 mod parking;
 mod procedures;

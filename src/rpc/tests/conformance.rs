@@ -192,8 +192,7 @@ async fn content_types_and_encodings() {
 
 #[tokio::test]
 async fn routes_and_methods() {
-    let document =
-        super::super::Document { path: "/openrpc.json", content_type: "application/json", body: "{}".into() };
+    let document = super::super::Document::new("/openrpc.json", "application/json", "{}");
     let server = Server::with(RpcSettings { documents: vec![document], ..RpcSettings::default() }).await;
     let call = request(1, "rpc.discover", json!({}));
     let length = format!("content-length: {}\r\n", call.len());

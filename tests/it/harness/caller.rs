@@ -44,12 +44,13 @@ impl TestCaller {
         Self { http, url, token }
     }
 
-    /// Calls a procedure.
+    /// Calls a procedure. The answer must be as the published schema says.
     pub async fn call(&self, method: &str, params: Value) -> Result<Value, Fault> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let answer: Value = self.post(&body).await.json().await.expect("JSON");
         assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
         assert_eq!(answer["id"], 1, "{answer}");
+        super::schema::check(method, &answer);
         match answer.get("error") {
             None => Ok(answer["result"].clone()),
             Some(error) => Err(Fault {

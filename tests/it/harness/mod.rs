@@ -4,11 +4,13 @@ mod app;
 pub mod caller;
 mod events;
 mod postgres;
+mod schema;
 mod sql;
 
 pub use app::{Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
+pub use schema::document;
 pub use sql::{Refused, Sql};
 
 /// Which database a test runs on.

@@ -1,0 +1,258 @@
+//! The OpenRPC document: the table of procedures, for tools and other languages.
+//!
+//! OpenRPC 1.3 speaks JSON Schema draft-07. Inputs and outputs are described by two generators: an optional field of
+//! an input may be left out, one of an output is `null`, never missing. A name that would so get two different
+//! schemas fails the build of the document. OpenRPC knows no schema for `error.data`; we put it where the data is and
+//! say so with the method's `x-error-data-schema`, and one error stands for each code, as the specification asks.
+
+use std::collections::BTreeMap;
+
+use jsonrpsee::{Methods, RpcModule, types::ErrorObjectOwned};
+use schemars::{
+    Schema, SchemaGenerator,
+    generate::SchemaSettings,
+    transform::{RecursiveTransform, Transform},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{
+    BATCH_MAX_ENTRIES,
+    procedure::{COMMON_ERRORS, Effect, Procedure},
+};
+use crate::error::{Error, Kind};
+
+/// Where references point.
+const SCHEMAS: &str = "/components/schemas";
+
+/// A call with its answer, for the reader of the document.
+#[derive(Deserialize)]
+struct Example {
+    method: String,
+    name: String,
+    params: Map<String, Value>,
+    result: Value,
+}
+
+/// Describes the procedures. `examples` is a JSON array of `{ method, name, params, result }`. Fails where two types
+/// share a name, or a procedure lacks a description.
+pub fn document(procedures: &[Procedure], examples: &str) -> Result<Value, String> {
+    let examples: Vec<Example> =
+        serde_json::from_str(examples).map_err(|error| format!("the examples: {error}"))?;
+    if let Some(stray) = examples.iter().find(|e| procedures.iter().all(|p| p.name != e.method)) {
+        return Err(format!("an example is of {}, which does not exist", stray.method));
+    }
+    let mut types = Types::new();
+    let errors = types.errors();
+    let methods = procedures.iter().map(|procedure| types.method(procedure, &examples, &errors));
+    let methods = methods.collect::<Result<Vec<_>, _>>()?;
+    Ok(json!({
+        "openrpc": "1.3.2",
+        "info": {
+            "title": "Quittance",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The payments server a letting agency's platform runs beside its web app. Params are \
+                given by name. Money is whole pence, times are RFC 3339 in UTC, ids are strings; where a field is \
+                optional, null equals absent.",
+        },
+        "methods": methods,
+        "components": { "schemas": types.finish(errors)? },
+        "x-batch-max": BATCH_MAX_ENTRIES,
+    }))
+}
+
+/// `rpc.discover`, which answers the document to anyone.
+pub fn discovery(document: &'static str) -> Methods {
+    let mut module = RpcModule::new(());
+    let registered = module.register_method("rpc.discover", move |_, (), _| {
+        Ok::<_, ErrorObjectOwned>(serde_json::from_str::<&RawValue>(document).expect("the document is JSON"))
+    });
+    registered.expect("the module is empty: no name can be taken");
+    module.into()
+}
+
+/// The error kinds' schemas, under their names.
+type ErrorSchemas = Vec<(Kind, String, Value)>;
+
+/// Describes types, each once.
+struct Types {
+    inputs: SchemaGenerator,
+    outputs: SchemaGenerator,
+}
+
+impl Types {
+    fn new() -> Self {
+        let settings = SchemaSettings::draft07().with(|settings| {
+            settings.definitions_path = SCHEMAS.into();
+            settings.meta_schema = None;
+        });
+        Self {
+            inputs: settings.clone().for_deserialize().into_generator(),
+            outputs: settings.for_serialize().into_generator(),
+        }
+    }
+
+    fn errors(&mut self) -> ErrorSchemas {
+        let schemas = Error::data_schemas(&mut self.outputs).into_iter();
+        schemas.map(|(kind, schema)| (kind, error_name(kind), finished(&mut self.outputs, schema))).collect()
+    }
+
+    fn method(
+        &mut self,
+        procedure: &Procedure,
+        examples: &[Example],
+        errors: &ErrorSchemas,
+    ) -> Result<Value, String> {
+        let name = procedure.name;
+        let input = (procedure.shape.input)(&mut self.inputs).to_value();
+        let input = finished(&mut self.inputs, input);
+        let output = (procedure.shape.output)(&mut self.outputs).to_value();
+        let output = finished(&mut self.outputs, output);
+        let description = input["description"].as_str().ok_or(format!("{name} lacks a description"))?;
+        let fields = fields(&input);
+        let examples = examples.iter().filter(|example| example.method == name);
+        let mut method = json!({
+            "name": name,
+            "summary": description.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.'),
+            "description": description,
+            "paramStructure": "by-name",
+            "params": fields,
+            "result": {
+                "name": output["$ref"].as_str().and_then(|to| to.rsplit('/').next()).unwrap_or("result"),
+                "schema": output,
+            },
+            "errors": method_errors(procedure, errors),
+            "x-error-data-schema": true,
+            "examples": examples.map(Example::pairing).collect::<Vec<_>>(),
+            "x-kind": match procedure.effect {
+                Effect::Query => "query",
+                Effect::Mutation => "mutation",
+            },
+            "x-role": procedure.role,
+            "x-input": (procedure.shape.input_name)(),
+        });
+        let has = |wanted: &str| fields.iter().any(|field| field["name"] == wanted);
+        if has("cursor") {
+            method["x-paged"] = true.into();
+        }
+        if let Some(key) = procedure.repeat_key {
+            if !has(key) {
+                return Err(format!("{name} has no field {key}"));
+            }
+            method["x-repeatable-by"] = key.into();
+        }
+        Ok(method)
+    }
+
+    /// Every named schema.
+    fn finish(mut self, errors: ErrorSchemas) -> Result<Value, String> {
+        let mut named: BTreeMap<String, Value> = BTreeMap::new();
+        let inputs = self.inputs.take_definitions(true);
+        let outputs = self.outputs.take_definitions(true);
+        let errors = errors.into_iter().map(|(_, name, schema)| (name, schema));
+        for (name, schema) in inputs.into_iter().chain(outputs).chain(errors) {
+            let schema = tidy(schema);
+            match named.get(&name) {
+                Some(known) if *known != schema => {
+                    return Err(format!("{name} has two schemas: {known} and {schema}"));
+                }
+                _ => _ = named.insert(name, schema),
+            }
+        }
+        Ok(named.into_iter().collect::<Map<_, _>>().into())
+    }
+}
+
+impl Example {
+    fn pairing(&self) -> Value {
+        let params = self.params.iter();
+        let params: Vec<_> = params.map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        json!({
+            "name": self.name,
+            "params": params,
+            "result": { "name": "result", "value": self.result },
+        })
+    }
+}
+
+/// An input's fields as content descriptors, the required first, as OpenRPC wants them.
+fn fields(input: &Value) -> Vec<Value> {
+    let required = |name: &str| {
+        let names = input["required"].as_array();
+        names.is_some_and(|names| names.iter().any(|required| required == name))
+    };
+    let described = input["properties"].as_object().into_iter().flatten().map(|(name, schema)| {
+        let mut field = json!({ "name": name, "required": required(name), "schema": schema });
+        if let Some(text) = field["schema"].as_object_mut().and_then(|schema| schema.remove("description")) {
+            field["description"] = text;
+        }
+        field
+    });
+    let mut fields: Vec<_> = described.collect();
+    fields.sort_by_key(|field| field["required"] == false);
+    fields
+}
+
+/// What a procedure can fail with, one entry for each code.
+fn method_errors(procedure: &Procedure, errors: &ErrorSchemas) -> Vec<Value> {
+    let kinds = || COMMON_ERRORS.iter().chain(procedure.errors);
+    let mut codes: Vec<i32> = Vec::new();
+    for kind in kinds() {
+        if !codes.contains(&kind.code()) {
+            codes.push(kind.code());
+        }
+    }
+    let entry = |code: i32| {
+        let told = kinds().filter(|kind| kind.code() == code);
+        let told = told.filter_map(|kind| errors.iter().find(|(of, ..)| of == kind));
+        let (texts, mut references): (Vec<_>, Vec<_>) = told
+            .map(|(_, name, schema)| {
+                let text = schema["description"].as_str().unwrap_or_default();
+                (text, json!({ "$ref": format!("#{SCHEMAS}/{name}") }))
+            })
+            .unzip();
+        let data = match references.len() {
+            1 => references.remove(0),
+            _ => json!({ "oneOf": references }),
+        };
+        json!({ "code": code, "message": texts.join(" Or: "), "data": data })
+    };
+    codes.into_iter().map(entry).collect()
+}
+
+/// `NOT_FOUND` is described by `NotFoundErrorData`.
+fn error_name(kind: Kind) -> String {
+    let capitalised = |word: &str| format!("{}{}", &word[..1], word[1..].to_ascii_lowercase());
+    kind.as_str().split('_').map(capitalised).collect::<String>() + "ErrorData"
+}
+
+/// Does to a schema what its generator does to those it names.
+fn finished(generator: &mut SchemaGenerator, schema: Value) -> Value {
+    let Ok(mut schema) = Schema::try_from(schema) else { return Value::Null };
+    for transform in generator.transforms_mut() {
+        transform.transform(&mut schema);
+    }
+    tidy(schema.to_value())
+}
+
+/// Draft-07 knows no formats of integers, and strict validators refuse what they don't know. Line breaks within a
+/// paragraph are the source's.
+fn tidy(schema: Value) -> Value {
+    let Ok(mut schema) = Schema::try_from(schema) else { return Value::Null };
+    let strip = |schema: &mut Schema| {
+        let is_integer = match schema.get("type") {
+            Some(Value::String(name)) => name == "integer",
+            Some(Value::Array(names)) => names.iter().any(|name| name == "integer"),
+            _ => false,
+        };
+        if is_integer {
+            schema.remove("format");
+        }
+        if let Some(Value::String(text)) = schema.get_mut("description") {
+            let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+            *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+        }
+    };
+    RecursiveTransform(strip).transform(&mut schema);
+    schema.to_value()
+}
