@@ -128,7 +128,7 @@ fn words_declared(name: &str, about: &str, literals: &[String], types: &mut Stri
     let about = doc(about, "");
     _ = write!(values, "\nexport const {name} = [{list}];\n");
     _ = write!(types, "\n{about}export type {name} = (typeof {name})[number];\n");
-    _ = write!(types, "{about}export declare const {name}: readonly [{list}];\n");
+    _ = writeln!(types, "{about}export declare const {name}: readonly [{list}];");
 }
 
 /// An input, from OpenRPC's content descriptors. Whatever may be left out may also be `undefined` or `null`.
