@@ -14,8 +14,11 @@ use crate::{
     domain::{AgencyId, Label, Role, Timestamp, TokenId},
     error::Error,
     ledger::{Ledger, rows::TokenRow, sql_types::Sha256},
+    payment_sync::{CALMONY_PAY, JANITOR},
 };
 
+/// Actors that no token may carry: the audit log uses them for what nobody asked for.
+const OURS: [&str; 2] = [CALMONY_PAY, JANITOR];
 /// What every token begins with, so that people and secret scanners know one when they see it.
 const PREFIX: &str = "qt_";
 /// How long an answer about a token is believed. A revocation on another instance counts within this time.
@@ -113,6 +116,9 @@ impl Tokens {
         actor: Label<200>,
         expires_at: Option<Timestamp>,
     ) -> Result<(TokenId, PlainToken), Error> {
+        if OURS.contains(&actor.as_str()) {
+            return Err(Error::invalid("actor", "is a name the server uses for itself"));
+        }
         let token = PlainToken::generate();
         let id = TokenId::new();
         let row = TokenRow {

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-pub use read_back::{read_back, rest};
-pub use schedule::{DAILY, EXPIRY_MARGIN, REPEAT_FOR, STUCK_AFTER, next_read, next_repeat};
+pub use read_back::{ReadBack, read_back, visited};
+pub use schedule::{Next, REPEAT_FOR};
+use schedule::{next_read, next_repeat};
 
 use crate::{
     App,

@@ -98,7 +98,9 @@ pub enum Error {
         ledger_entry_id: PaymentId,
     },
     /// Calmony Pay could not be asked, or its answer was lost.
-    #[error("Calmony Pay did not answer; the payment stays pending: try again with the same idempotencyKey")]
+    #[error(
+        "Calmony Pay did not answer; the payment stays as it is: call payment.renewCheckout, or repeat the call with the same idempotencyKey if it had one"
+    )]
     ProviderUnavailable {
         /// The payment.
         ledger_entry_id: PaymentId,

@@ -14,7 +14,6 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{App, domain::AnomalyKind, error::Error, inbox};
-use janitor::Janitor;
 
 /// How often each loop looks for work. Multiplied by the time scale, so that drills need not wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -28,10 +27,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// Runs until `stopping` is cancelled. What is under way then is finished.
 pub async fn run(app: Arc<App>, stopping: CancellationToken) {
     let pause = LOOK_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
-    let janitor = Janitor::new();
     tokio::join!(
         again_and_again("parked events", pause, &stopping, || inbox::retry_due(&app)),
-        again_and_again("sessions", pause, &stopping, || janitor.visit_due(&app)),
+        again_and_again("sessions", pause, &stopping, || janitor::visit_due(&app)),
         again_and_again("the journal", SEAL_EVERY, &stopping, || sealer::seal_batch(&app)),
         again_and_again("open anomalies", COUNT_EVERY, &stopping, || count_anomalies(&app)),
     );

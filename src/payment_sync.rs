@@ -80,6 +80,8 @@ pub struct Cause {
 
 /// The actor of everything the provider tells us.
 pub const CALMONY_PAY: &str = "calmony-pay";
+/// The actor of everything we had to ask the provider for.
+pub const JANITOR: &str = "janitor";
 
 impl Cause {
     /// The provider says so.

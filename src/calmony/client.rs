@@ -5,8 +5,9 @@
 
 mod breaker;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
+use governor::{DefaultDirectRateLimiter, Quota};
 use reqwest::{StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -24,6 +25,8 @@ use crate::domain::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole call, connecting included. README, "Checkout".
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// Read-backs a second at most. README, "Janitor"; the provider's limit is 100 calls for all of us.
+const READS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The longest link that is believed.
@@ -37,6 +40,8 @@ pub struct Client {
     base: Url,
     secret_key: SecretString,
     breaker: Breaker,
+    /// Read-backs wait here: whoever makes them, they are few enough not to hinder the creates.
+    reads: DefaultDirectRateLimiter,
 }
 
 /// What a session is asked for.
@@ -70,7 +75,7 @@ pub struct Made {
 }
 
 /// How a session stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionReading {
     /// It was completed, or says that it is paid.
     pub complete: bool,
@@ -131,7 +136,8 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, base, secret_key, breaker: Breaker::new(time_scale) })
+        let reads = DefaultDirectRateLimiter::direct(Quota::per_second(READS_PER_SECOND));
+        Ok(Self { http, base, secret_key, breaker: Breaker::new(time_scale), reads })
     }
 
     /// Makes a session, or finds the one made before under the same key.
@@ -168,6 +174,7 @@ impl Client {
 
     /// Reads how a session stands.
     pub async fn read_session(&self, id: &SessionId) -> Result<SessionReading, CallFault> {
+        self.reads.until_ready().await;
         let answer = self.call(self.http.get(self.at(&["checkout", "sessions", id.as_str()])?)).await?;
         if answer["id"].as_str() != Some(id.as_str()) {
             return Err(CallFault::unknown("an answer about another session"));
@@ -184,6 +191,7 @@ impl Client {
 
     /// Reads how an intent stands.
     pub async fn read_intent(&self, id: &IntentId) -> Result<IntentReading, CallFault> {
+        self.reads.until_ready().await;
         let answer = self.call(self.http.get(self.at(&["payment_intents", id.as_str()])?)).await?;
         if answer["id"].as_str() != Some(id.as_str()) {
             return Err(CallFault::unknown("an answer about another intent"));

@@ -5,12 +5,12 @@
 
 use futures_util::FutureExt;
 
-use super::{DAILY, EXPIRY_MARGIN, STUCK_AFTER, next_read};
+use super::schedule::{self, Next};
 use crate::{
     App,
     calmony::client::{CallFault, IntentReading, SessionReading},
     domain::{
-        AnomalyKind, AttemptBest, IntentId, IntentState, PaymentId, PaymentStatus, SessionState, Timestamp,
+        AnomalyKind, IntentId, IntentState, PaymentId, PaymentStatus, SessionState, Timestamp,
         lifecycle::{Evidence, Report},
     },
     error::Error,
@@ -18,56 +18,66 @@ use crate::{
         Tx,
         rows::{PaymentRow, SessionRow},
     },
-    payment_sync::{Cause, Happening, Settled, happened},
+    payment_sync::{Cause, Happening, JANITOR, Settled, happened},
 };
 
-/// The name in the audit log.
-const ACTOR: &str = "janitor";
+/// Whether the provider answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBack {
+    /// What it said is recorded.
+    Answered,
+    /// Nothing is known beyond what was.
+    Unanswered,
+}
 
-/// Reads an open session, and the intent that paid it.
-pub async fn read_back(app: &App, session: SessionRow) -> Result<(), Error> {
-    let now = Timestamp::now();
-    let (Some(id), Some(expires_at)) = (&session.session_id, session.expires_at) else {
-        return rest(app, session, None).await;
+/// Reads a session, and the intent that paid it, and records what they say.
+pub async fn read_back(app: &App, session: &SessionRow) -> Result<ReadBack, Error> {
+    let (payment, attempt) = (session.payment_id, session.attempt);
+    let Some(id) = &session.session_id else {
+        visited(app, payment, attempt, |_, _| Next::Over).await?;
+        return Ok(ReadBack::Answered);
     };
-    if has_paid(app, &session).await? {
-        return rest(app, SessionRow { state: SessionState::Dead, ..session }, None).await;
+    if has_paid(app, session).await? {
+        visited(app, payment, attempt, |_, _| Next::Over).await?;
+        return Ok(ReadBack::Answered);
     }
-    let opened_at = session.created_at;
-    let next = next_read(opened_at, now, app.time_scale);
+    let scale = app.time_scale;
     let reading = match app.calmony.read_session(id).await {
         Ok(reading) => reading,
-        Err(fault) => {
-            tracing::warn!(payment = %session.payment_id, %fault, "a session could not be read back");
-            return rest(app, session, Some(next)).await;
+        // It is not known there, or no longer; whether its link may still work is for the clock to say.
+        Err(CallFault::Rejected { .. }) => SessionReading::default(),
+        Err(fault @ CallFault::Unknown { .. }) => {
+            tracing::warn!(%payment, attempt, %fault, "a session could not be read back");
+            visited(app, payment, attempt, move |row, now| schedule::unread(row, now, scale)).await?;
+            return Ok(ReadBack::Unanswered);
         }
     };
-    metrics::counter!("quittance_janitor_reads_total").increment(1);
     if let Some(intent) = &reading.intent_id {
         match app.calmony.read_intent(intent).await {
-            Ok(found) => learn(app, &session, intent.clone(), found).await?,
-            Err(CallFault::Rejected { .. } | CallFault::Unknown { .. }) => {
-                return rest(app, session, Some(next)).await;
+            Ok(found) => learn(app, session, intent.clone(), found).await?,
+            Err(fault) => {
+                tracing::warn!(%payment, attempt, %intent, %fault, "an intent could not be read back");
+                visited(app, payment, attempt, move |row, now| schedule::unread(row, now, scale)).await?;
+                return Ok(ReadBack::Unanswered);
             }
         }
     }
-    let over = expires_at.plus(EXPIRY_MARGIN.mul_f64(app.time_scale)) <= now;
-    conclude(app, session, &reading, next, over).await
+    conclude(app, payment, attempt, reading).await?;
+    Ok(ReadBack::Answered)
 }
 
 /// Whether a success of this attempt is recorded already, so that there is nothing to learn.
 async fn has_paid(app: &App, session: &SessionRow) -> Result<bool, Error> {
     let (payment, attempt) = (session.payment_id, session.attempt);
     let intents = app.ledger.read(move |tx| async move { Ok(tx.intents_of(payment).await?) }.boxed()).await?;
-    let paid = |state| state != IntentState::Seen;
-    Ok(intents.iter().any(|intent| intent.attempt == Some(attempt) && paid(intent.state)))
+    Ok(intents.iter().any(|intent| intent.attempt == Some(attempt) && intent.state != IntentState::Seen))
 }
 
 /// Records what an intent says, as an event about it would.
 async fn learn(app: &App, session: &SessionRow, intent: IntentId, found: IntentReading) -> Result<(), Error> {
     let Some(report) = found.report.clone() else { return Ok(()) };
     let (id, attempt) = (session.payment_id, session.attempt);
-    let cause = Cause { actor: ACTOR.into(), ..Cause::calmony_pay(None) };
+    let cause = janitor();
     let settled = app
         .ledger
         .write(move |tx| async move { record(tx, id, attempt, intent, found, report, &cause).await }.boxed());
@@ -76,6 +86,10 @@ async fn learn(app: &App, session: &SessionRow, intent: IntentId, found: IntentR
         metrics::counter!("quittance_janitor_found_total").increment(1);
     }
     Ok(())
+}
+
+fn janitor() -> Cause {
+    Cause { actor: JANITOR.into(), ..Cause::calmony_pay(None) }
 }
 
 async fn record(
@@ -111,67 +125,52 @@ fn disagrees(payment: &PaymentRow, owner: Option<PaymentId>, found: &IntentReadi
         || names(&found.agency_ref, payment.agency_id.to_string())
 }
 
-/// Stores when the session is visited next, if it is.
-async fn conclude(
+/// Stores when the session is visited next, if it is, and calls a person where it is processing for too long.
+async fn conclude(app: &App, id: PaymentId, attempt: i32, reading: SessionReading) -> Result<(), Error> {
+    let scale = app.time_scale;
+    visited(app, id, attempt, move |row, now| schedule::after_reading(row, &reading, now, scale)).await
+}
+
+/// Decides, on the session as it now is under the payment's lock, when it is visited next; and lets go of it.
+pub async fn visited(
     app: &App,
-    session: SessionRow,
-    reading: &SessionReading,
-    next: Timestamp,
-    over: bool,
+    id: PaymentId,
+    attempt: i32,
+    decide: impl Fn(&SessionRow, Timestamp) -> Next + Clone + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    let now = Timestamp::now();
-    let (id, attempt) = (session.payment_id, session.attempt);
-    let fresh = app.ledger.read(move |tx| async move { Ok(tx.session(id, attempt).await?) }.boxed()).await?;
-    let session = fresh.unwrap_or(session);
-    let processing_since = session.processing_since.filter(|_| session.best == AttemptBest::Processing);
-    match processing_since {
-        Some(since) if since.plus(STUCK_AFTER.mul_f64(app.time_scale)) <= now => {
-            notice_stuck(app, &session).await?;
-            rest(app, session, None).await
-        }
-        Some(_) if reading.complete || over => {
-            rest(app, session, Some(now.plus(DAILY.mul_f64(app.time_scale)))).await
-        }
-        Some(_) => rest(app, session, Some(next)).await,
-        None if reading.paid || reading.expired || over => {
-            let done = reading.intent_id.is_some() || !reading.paid || over;
-            let state = if done { SessionState::Dead } else { session.state };
-            rest(app, SessionRow { state, ..session }, (!done).then_some(next)).await
-        }
-        None => rest(app, session, Some(next)).await,
-    }
-}
-
-async fn notice_stuck(app: &App, session: &SessionRow) -> Result<(), Error> {
-    let id = session.payment_id;
-    let cause = Cause { actor: ACTOR.into(), ..Cause::calmony_pay(None) };
-    let note = async move |tx: &mut Tx| {
-        let Some(payment) = tx.lock_payment(id).await? else { return Ok(()) };
-        if payment.status == PaymentStatus::Processing {
-            let detail = "processing for 14 days: ask Calmony Pay, then mark it paid or cancel it".to_owned();
-            let kind = AnomalyKind::StuckProcessing;
-            let what = Happening::Noticed { kind, reference: String::new(), detail };
-            happened(tx, payment, &what, &cause).await?;
-        }
-        Ok(())
-    };
-    app.ledger.write(move |tx| async move { note(tx).await }.boxed()).await
-}
-
-/// Lets go of the session until its next visit.
-pub async fn rest(app: &App, session: SessionRow, next_read_at: Option<Timestamp>) -> Result<(), Error> {
-    let row = SessionRow { next_read_at, leased_until: None, ..session };
     app.ledger
         .write(move |tx| {
             async move {
-                // Under the payment's lock, as every change of a session.
-                let locked = tx.lock_payment(row.payment_id).await?;
-                if locked.is_some() {
-                    tx.update_session(&row).await?;
+                let now = Timestamp::now();
+                let Some(payment) = tx.lock_payment(id).await? else { return Ok(()) };
+                let Some(session) = tx.session(id, attempt).await? else { return Ok(()) };
+                let next = decide(&session, now);
+                let (state, next_read_at) = match next {
+                    Next::At(at) => (session.state, Some(at)),
+                    Next::Over => (over(session.state), None),
+                    Next::Stuck => (session.state, None),
+                };
+                let row = SessionRow { state, next_read_at, leased_until: None, ..session };
+                tx.update_session(&row).await?;
+                if next == Next::Stuck && payment.status == PaymentStatus::Processing {
+                    notice_stuck(tx, payment).await?;
                 }
                 Ok(())
             }
             .boxed()
         })
         .await
+}
+
+fn over(state: SessionState) -> SessionState {
+    match state {
+        SessionState::Creating | SessionState::Open | SessionState::Dead => SessionState::Dead,
+        SessionState::Rejected => SessionState::Rejected,
+    }
+}
+
+async fn notice_stuck(tx: &mut Tx, payment: PaymentRow) -> Result<(), Error> {
+    let detail = "processing for 14 days: ask Calmony Pay, then mark it paid or cancel it".to_owned();
+    let what = Happening::Noticed { kind: AnomalyKind::StuckProcessing, reference: String::new(), detail };
+    happened(tx, payment, &what, &janitor()).await.map(drop)
 }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use crate::{calmony::client::SESSION_LIFETIME, domain::Timestamp, ledger::rows::SessionRow};
+use crate::{
+    calmony::client::{SESSION_LIFETIME, SessionReading},
+    domain::{AttemptBest, Timestamp},
+    ledger::rows::SessionRow,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -11,16 +15,47 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const FIRST_READS: [Duration; 3] =
     [Duration::from_secs(2 * 60), Duration::from_secs(10 * 60), Duration::from_secs(30 * 60)];
 /// How far beyond its expiry a session is believed to be alive: clocks differ, and a payment may be on its way.
-pub const EXPIRY_MARGIN: Duration = Duration::from_secs(10 * 60);
+const EXPIRY_MARGIN: Duration = Duration::from_secs(10 * 60);
 /// The first repetition of a create whose outcome is unknown; each further one waits twice as long.
 const FIRST_REPEAT: Duration = Duration::from_secs(5);
 /// How long a create is repeated. The provider forgets its keys after 24 hours (its documentation, "Idempotency");
 /// an hour is left for clocks and for the call itself.
 pub const REPEAT_FOR: Duration = Duration::from_secs(23 * 3_600);
 /// How often a payment that is processing is read.
-pub const DAILY: Duration = Duration::from_secs(86_400);
+const READ_PROCESSING_EVERY: Duration = Duration::from_secs(86_400);
 /// After so long in processing a person should look.
-pub const STUCK_AFTER: Duration = Duration::from_secs(14 * 86_400);
+const STUCK_AFTER: Duration = Duration::from_secs(14 * 86_400);
+
+/// What comes after a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another one.
+    At(Timestamp),
+    /// None: the link is dead.
+    Over,
+    /// None: it is processing for so long that a person should look.
+    Stuck,
+}
+
+/// After the provider said how a session stands.
+pub fn after_reading(row: &SessionRow, reading: &SessionReading, now: Timestamp, time_scale: f64) -> Next {
+    let over = row.expires_at.is_none_or(|at| at.plus(EXPIRY_MARGIN.mul_f64(time_scale)) <= now);
+    let again = Next::At(next_read(row.created_at, now, time_scale));
+    match row.processing_since.filter(|_| row.best == AttemptBest::Processing) {
+        Some(since) if since.plus(STUCK_AFTER.mul_f64(time_scale)) <= now => Next::Stuck,
+        Some(_) if reading.complete || over => Next::At(now.plus(READ_PROCESSING_EVERY.mul_f64(time_scale))),
+        Some(_) => again,
+        // Paid, but by an intent it does not name yet: that is worth another look.
+        None if reading.paid && reading.intent_id.is_none() && !over => again,
+        None if reading.paid || reading.expired || over => Next::Over,
+        None => again,
+    }
+}
+
+/// After a visit that learned nothing: the provider did not answer.
+pub fn unread(row: &SessionRow, now: Timestamp, time_scale: f64) -> Next {
+    Next::At(next_read(row.created_at, now, time_scale))
+}
 
 /// When a session opened at `opened_at` is read next, after `now`; the last time is its expiry and a margin.
 pub fn next_read(opened_at: Timestamp, now: Timestamp, time_scale: f64) -> Timestamp {

@@ -238,11 +238,11 @@ words! {
 }
 
 impl PaymentStatus {
-    /// Whether a link for this payment can still lead to its first money.
-    pub const fn awaits_money(self) -> bool {
+    /// Whether the tenant is to pay, and so has a use for a link.
+    pub const fn awaits_tenant(self) -> bool {
         match self {
-            Self::Pending | Self::Processing | Self::Failed => true,
-            Self::Succeeded | Self::Refunded | Self::Cancelled => false,
+            Self::Pending | Self::Failed => true,
+            Self::Processing | Self::Succeeded | Self::Refunded | Self::Cancelled => false,
         }
     }
 }

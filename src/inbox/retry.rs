@@ -10,7 +10,10 @@ use tracing::Instrument;
 use super::{Conclusion, conclude};
 use crate::{
     App,
-    calmony::event::{Event, Meaning},
+    calmony::{
+        client::CallFault,
+        event::{Event, Meaning},
+    },
     domain::{
         Timestamp, Verdict,
         lifecycle::{Report, Reported},
@@ -49,7 +52,7 @@ const BATCH: i64 = 50;
 const READS_AT_ONCE: usize = 16;
 
 /// Takes up the events that are due; says how many. It does not wait for those whose session must be read: the
-/// provider may be slow. They go on by themselves, and where the process ends before them their lease runs out.
+/// provider may be slow. They go on by themselves; a stopping server waits for them.
 pub async fn retry_due(app: &Arc<App>) -> Result<usize, Error> {
     let now = Timestamp::now();
     // Mostly there are none, and looking is cheaper than taking.
@@ -63,11 +66,11 @@ pub async fn retry_due(app: &Arc<App>) -> Result<usize, Error> {
     let taken = due.len();
     let (to_read, others): (Vec<_>, Vec<_>) = due.into_iter().partition(must_be_read);
     if !to_read.is_empty() {
-        let app = Arc::clone(app);
+        let (app, tracked) = (Arc::clone(app), app.tasks.clone());
         let reading = async move {
             stream::iter(to_read).for_each_concurrent(READS_AT_ONCE, |event| retry_one(&app, event)).await;
         };
-        tokio::spawn(reading.in_current_span());
+        tracked.spawn(reading.in_current_span());
     }
     for event in others {
         retry_one(app, event).await;
@@ -98,7 +101,10 @@ async fn retry(app: &App, row: EventRow) -> Result<(), Error> {
         match name_intent(app, &mut event).await {
             Ok(true) => {}
             Ok(false) => return postpone(app, row, SESSION_TO_BE_READ, false).await,
-            Err(()) => return postpone(app, row, "the session could not be read", true).await,
+            Err(fault) => {
+                tracing::warn!(event = %event.id, %fault, "the session of a paid event could not be read");
+                return postpone(app, row, "the session could not be read", true).await;
+            }
         }
     }
     let (attempted, stored) = (event.clone(), row.clone());
@@ -145,12 +151,12 @@ async fn take_up(
 
 /// Reads the session of a paid event that names no intent, and the intent for its amount. `false` where the
 /// session names none yet.
-async fn name_intent(app: &App, event: &mut Event) -> Result<bool, ()> {
-    let session_id = event.session_id.as_ref().ok_or(())?;
-    let session = app.calmony.read_session(session_id).await.map_err(drop)?;
+async fn name_intent(app: &App, event: &mut Event) -> Result<bool, CallFault> {
+    let Some(session_id) = &event.session_id else { return Ok(false) };
+    let session = app.calmony.read_session(session_id).await?;
     let Some(intent_id) = session.intent_id else { return Ok(false) };
     if event.amount == Reported::Absent {
-        let intent = app.calmony.read_intent(&intent_id).await.map_err(drop)?;
+        let intent = app.calmony.read_intent(&intent_id).await?;
         event.amount = intent.amount;
         event.currency = event.currency.take().or(intent.currency);
     }

@@ -80,7 +80,8 @@ impl PostgresLedger {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
     {
-        look(&mut self.connection().await?).await
+        let mut tx = self.connection().await?;
+        catch_panic(async { look(&mut tx).await }).await
     }
 
     /// See [`super::Ledger::write`]. In a task of its own: a transaction whose future is dropped would stay open.

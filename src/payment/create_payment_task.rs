@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Digest;
 
-use super::CheckoutLink;
+use super::{CheckoutLink, renew_checkout};
 use crate::{
     checkout,
     domain::{
         AuditAction, FreeText, HostId, IdempotencyKey, PaymentAmount, PaymentId, PaymentMethod,
-        PaymentStatus, PaymentType, Pence, TaskStatus, Timestamp,
+        PaymentStatus, PaymentType, Pence, SessionState, TaskStatus, Timestamp,
     },
     error::Error,
     ledger::{AuditEntry, Change, Tx, rows::PaymentRow, sql_types::Sha256},
@@ -49,12 +49,21 @@ pub struct Input {
 pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let ledger = call.app.ledger.clone();
     let request_id = call.request_id.clone();
-    let app = call.app.clone();
+    let (app, repeated) = (call.app.clone(), call.clone());
     let entered = ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
     let (payment, link) = match entered {
         Entered::New(payment) => {
             let link = checkout::ask(&app, &payment, payment.latest_attempt, Some(request_id.as_str())).await;
             (payment, link)
+        }
+        Entered::Known(payment) if payment.status == PaymentStatus::Cancelled => {
+            return Err(Error::InvalidTransition { from: payment.status, asked: "checked out" });
+        }
+        // Nobody should be sent to a link that no longer works.
+        Entered::Known(payment)
+            if payment.status.awaits_tenant() && link_is_dead(&repeated, payment.id).await? =>
+        {
+            return renew_checkout::live_link(repeated, payment.id).await;
         }
         Entered::Known(payment) => {
             let link = checkout::link(&app, &payment, request_id.as_str()).await;
@@ -62,6 +71,19 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
         }
     };
     Ok(CheckoutLink { checkout_url: link?, ledger_entry_id: payment.id })
+}
+
+/// Whether the payment's link is over: expired, or used up.
+async fn link_is_dead(call: &Call, id: PaymentId) -> Result<bool, Error> {
+    let agency = call.caller.agency_id;
+    let found =
+        call.app.ledger.read(move |tx| async move { Ok(tx.payment(agency, id).await?) }.boxed()).await?;
+    let session = found.and_then(|(_, session)| session);
+    Ok(session.is_some_and(|session| match session.state {
+        SessionState::Dead => true,
+        SessionState::Open => session.expires_at.is_some_and(|at| at <= Timestamp::now()),
+        SessionState::Creating | SessionState::Rejected => false,
+    }))
 }
 
 /// Whether this call made the payment.

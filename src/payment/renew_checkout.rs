@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::{CheckoutLink, cause, lock_own, payment_id};
 use crate::{
-    App, checkout,
+    App,
+    checkout::{self, ReadBack},
     domain::{PaymentId, PaymentStatus, SessionState, TaskStatus, Timestamp},
     error::Error,
     ledger::{
@@ -30,11 +31,16 @@ pub struct Input {
 /// See [`Input`].
 pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let id = payment_id(&input.payment_id)?;
+    live_link(call, id).await
+}
+
+/// The live link of a pending or failed payment, whatever it takes.
+pub async fn live_link(call: Call, id: PaymentId) -> Result<CheckoutLink, Error> {
     if let Some(suspect) = newest_session(&call, id).await?.filter(is_past_expiry) {
         // Money may have come through it at the last moment, so the provider is asked before it is replaced.
-        checkout::read_back(&call.app, suspect)
-            .await
-            .map_err(|_| Error::ProviderUnavailable { ledger_entry_id: id })?;
+        if checkout::read_back(&call.app, &suspect).await? == ReadBack::Unanswered {
+            return Err(Error::ProviderUnavailable { ledger_entry_id: id });
+        }
     }
     let (app, request_id) = (call.app.clone(), call.request_id.clone());
     let renewed =
@@ -67,7 +73,7 @@ async fn newest_session(call: &Call, id: PaymentId) -> Result<Option<SessionRow>
     let agency = call.caller.agency_id;
     let look = call.app.ledger.read(move |tx| async move { Ok(tx.payment(agency, id).await?) }.boxed());
     let found = look.await?.ok_or_else(|| Error::not_found("payment", id))?;
-    Ok(found.1.filter(|_| found.0.status.awaits_money()))
+    Ok(found.1.filter(|_| found.0.status.awaits_tenant()))
 }
 
 fn is_past_expiry(session: &SessionRow) -> bool {

@@ -119,7 +119,7 @@ impl From<(PaymentRow, Option<SessionRow>)> for Payment {
         } = row;
         // A link is live while a tenant may still use it to pay what is owed.
         let live = session.filter(|session| {
-            status.awaits_money()
+            status.awaits_tenant()
                 && session.state == SessionState::Open
                 && session.expires_at.is_some_and(|at| at > Timestamp::now())
         });

@@ -30,7 +30,10 @@ pub async fn conclude_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> 
         dsl::body.eq(&row.body),
         dsl::concluded_at.eq(row.concluded_at),
     );
-    diesel::update(dsl::processed_events.find(&row.event_id)).set(change).execute(conn).await.map(drop)
+    // A conclusion stands; only what was parked or given up may get another one.
+    let open = dsl::verdict.eq(Verdict::Parked).or(dsl::verdict.eq(Verdict::Dead));
+    let event = dsl::processed_events.find(&row.event_id).filter(open);
+    diesel::update(event).set(change).execute(conn).await.map(drop)
 }
 
 pub async fn wake_events(

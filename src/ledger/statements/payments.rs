@@ -1,11 +1,11 @@
 //! The ledger's rows themselves.
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Bool};
 use diesel_async::RunQueryDsl;
 
 use super::{Conn, Db};
 use crate::{
-    domain::{AgencyId, HostId, IdempotencyKey, PaymentId, PaymentStatus},
+    domain::{AgencyId, HostId, IdempotencyKey, PaymentId},
     ledger::{
         PaymentPage,
         rows::{PaymentChange, PaymentRow, SessionRow},
@@ -71,7 +71,8 @@ pub async fn open_payment_of_task(
     agency: AgencyId,
     task: &HostId,
 ) -> QueryResult<Option<PaymentId>> {
-    let open = dsl::status.eq(PaymentStatus::Pending).or(dsl::status.eq(PaymentStatus::Processing));
+    // Literal, so that the planner sees that the partial index `payments_ledger_one_open_per_task` answers it.
+    let open = diesel::dsl::sql::<Bool>("status in ('pending', 'processing')");
     dsl::payments_ledger
         .filter(dsl::agency_id.eq(agency))
         .filter(dsl::custom_payment_task_id.eq(task))

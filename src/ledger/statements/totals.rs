@@ -30,7 +30,8 @@ pub async fn has_unsealed(conn: &mut Conn) -> QueryResult<bool> {
 pub async fn unsealed(conn: &mut Conn, limit: i64) -> QueryResult<Vec<UnsealedRow>> {
     audit::audit_log
         .filter(audit::sequence.is_null())
-        .order(audit::entry)
+        // In the order of the one index that holds unsealed rows only; within an agency that is their own order.
+        .order((audit::agency_id, audit::entry))
         .limit(limit)
         .select(UnsealedRow::as_select())
         .load(conn)
