@@ -11,10 +11,9 @@ use moka::future::Cache;
 use sha2::Digest;
 
 use crate::{
-    domain::{AgencyId, Label, Role, Timestamp, TokenId},
+    domain::{AgencyId, CALMONY_PAY, JANITOR, Label, Role, Timestamp, TokenId},
     error::Error,
     ledger::{Ledger, rows::TokenRow, sql_types::Sha256},
-    payment_sync::{CALMONY_PAY, JANITOR},
 };
 
 /// Actors that no token may carry: the audit log uses them for what nobody asked for.
@@ -94,8 +93,7 @@ impl Tokens {
         if let Some(caller) = self.known.get(&sha256).await {
             return Ok(Some(caller).filter(|caller| !caller.has_expired()));
         }
-        let row =
-            self.ledger.read(move |tx| async move { Ok(tx.token_by_hash(sha256).await?) }.boxed()).await?;
+        let row = self.ledger.read(move |tx| async move { tx.token_by_hash(sha256).await }.boxed()).await?;
         let Some(row) = row.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let caller = Caller {
             agency_id: row.agency_id,
@@ -131,7 +129,7 @@ impl Tokens {
             expires_at,
             revoked_at: None,
         };
-        self.ledger.write(move |tx| async move { Ok(tx.insert_token(&row).await?) }.boxed()).await?;
+        self.ledger.write(move |tx| async move { tx.insert_token(&row).await }.boxed()).await?;
         Ok((id, token))
     }
 
@@ -141,7 +139,7 @@ impl Tokens {
         let now = Timestamp::now();
         let revoked = self
             .ledger
-            .write(move |tx| async move { Ok(tx.revoke_token(id, agency, now).await?) }.boxed())
+            .write(move |tx| async move { tx.revoke_token(id, agency, now).await }.boxed())
             .await?;
         revoked.ok_or_else(|| Error::not_found("token", id))?;
         // Fails only where the cache was built without support for it.

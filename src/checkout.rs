@@ -19,7 +19,7 @@ use crate::{
     App,
     calmony::client::{CALL_TIMEOUT, CallFault, Made, NewSession, SESSION_LIFETIME},
     domain::{
-        AttemptBest, PaymentId, PaymentStatus, SessionState, Timestamp,
+        AttemptBest, Cause, PaymentId, PaymentStatus, SessionState, Timestamp,
         lifecycle::{Evidence, Report, Reported},
     },
     error::Error,
@@ -27,7 +27,7 @@ use crate::{
         Tx,
         rows::{PaymentRow, SessionRow},
     },
-    payment_sync::{Cause, Happening, happened},
+    payment_sync::{Happening, happened},
 };
 
 /// How long whoever asks the provider has the session to itself: longer than the call can take.
@@ -63,10 +63,10 @@ pub async fn link(app: &App, payment: &PaymentRow, request_id: &str) -> Result<S
     let (id, attempt) = (payment.id, payment.latest_attempt);
     let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHER;
     loop {
-        let look = app.ledger.read(move |tx| async move { Ok(tx.session(id, attempt).await?) }.boxed());
+        let look = app.ledger.read(move |tx| async move { tx.session(id, attempt).await }.boxed());
         let session = look.await?.ok_or_else(|| Error::internal("a payment without its session"))?;
-        match (session.state, session.url) {
-            (SessionState::Open | SessionState::Dead, Some(url)) => return Ok(url),
+        match (session.state, &session.url) {
+            (SessionState::Open | SessionState::Dead, Some(url)) => return Ok(url.clone()),
             (SessionState::Rejected, _) => return Err(Error::ProviderRejected { ledger_entry_id: id }),
             (SessionState::Creating | SessionState::Open | SessionState::Dead, _) => {}
         }
@@ -75,9 +75,9 @@ pub async fn link(app: &App, payment: &PaymentRow, request_id: &str) -> Result<S
             let until = now.plus(LEASE);
             let lease = app
                 .ledger
-                .write(move |tx| async move { Ok(tx.lease_session(id, attempt, now, until).await?) }.boxed());
+                .write(move |tx| async move { tx.lease_session(id, attempt, now, until).await }.boxed());
             if lease.await? {
-                return ask(app, payment, attempt, Some(request_id)).await;
+                return ask(app, payment, &session, Some(request_id)).await;
             }
         }
         if tokio::time::Instant::now() >= deadline {
@@ -92,9 +92,10 @@ pub async fn link(app: &App, payment: &PaymentRow, request_id: &str) -> Result<S
 pub async fn ask(
     app: &App,
     payment: &PaymentRow,
-    attempt: i32,
+    session: &SessionRow,
     request_id: Option<&str>,
 ) -> Result<String, Error> {
+    let attempt = session.attempt;
     let asked_at = Timestamp::now();
     let mut return_url = app.return_url.clone();
     return_url.query_pairs_mut().append_pair("payment", &payment.id.to_string());
@@ -102,7 +103,7 @@ pub async fn ask(
         payment_id: payment.id,
         agency_id: payment.agency_id,
         attempt,
-        provider_key: format!("quittance-{}-{attempt}", payment.id),
+        provider_key: session.provider_key.clone(),
         amount: payment.amount_pence,
         description: payment.description.clone(),
         method: payment.method,

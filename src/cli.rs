@@ -101,9 +101,12 @@ pub async fn run() -> ExitCode {
 /// A command's failure, as its user reads it.
 type Outcome = Result<(), String>;
 
-/// An error's story; a command's user is its operator, who may know.
+/// What went wrong, in full; a command's user is its operator, who may know.
 fn story(error: Error) -> String {
-    error.story()
+    match error {
+        Error::Internal { cause } => cause.to_string(),
+        other => other.to_string(),
+    }
 }
 
 fn write_client(out: &Path) -> Outcome {
@@ -125,6 +128,17 @@ async fn migrate(database: DatabaseArgs) -> Outcome {
         names => format!("{word}: {}", names.join(", ")),
     });
     Ok(())
+}
+
+/// As [`open`], refusing a SQLite file that is not there: a mistyped path should not make a new ledger.
+async fn open_existing(database: &DatabaseArgs) -> Result<Ledger, String> {
+    match &database.database_url {
+        DatabaseUrl::Sqlite(path) if !path.exists() => Err(format!(
+            "{} does not exist; set DATABASE_URL (`quittance dev` keeps its own in .quittance/dev.db)",
+            path.display()
+        )),
+        DatabaseUrl::Sqlite(_) | DatabaseUrl::Postgres(_) => open(database).await,
+    }
 }
 
 /// Migrates, or refuses where told not to, and opens.

@@ -119,8 +119,7 @@ async fn get(call: Call, input: GetInput) -> Result<CustomPaymentTask, Error> {
     let absent = Error::not_found("custom payment task", &input.custom_payment_task_id);
     let Some(id) = HostId::parse(&input.custom_payment_task_id) else { return Err(absent) };
     let agency = call.caller.agency_id;
-    let found =
-        call.app.ledger.read(move |tx| async move { Ok(tx.task(agency, &id).await?) }.boxed()).await?;
+    let found = call.app.ledger.read(move |tx| async move { tx.task(agency, &id).await }.boxed()).await?;
     found.map(CustomPaymentTask::from).ok_or(absent)
 }
 
@@ -134,7 +133,7 @@ async fn list(call: Call, input: ListInput) -> Result<Page<CustomPaymentTask>, E
         before: input.cursor.map(|cursor| cursor.host(List::CustomPaymentTasks)).transpose()?,
         limit: limit.and_one(),
     };
-    let rows = call.app.ledger.read(move |tx| async move { Ok(tx.task_page(&page).await?) }.boxed()).await?;
+    let rows = call.app.ledger.read(move |tx| async move { tx.task_page(&page).await }.boxed()).await?;
     Ok(Page::of(
         rows,
         limit,

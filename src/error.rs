@@ -123,13 +123,13 @@ pub enum Error {
         /// For the log.
         #[serde(skip)]
         #[source]
-        cause: Cause,
+        cause: Fault,
     },
 }
 
 /// What only the log may know.
 #[derive(Debug, thiserror::Error)]
-pub enum Cause {
+pub enum Fault {
     /// A statement failed.
     #[error("database: {0}")]
     Database(#[from] DieselError),
@@ -209,7 +209,7 @@ impl Kind {
 impl Error {
     /// A fault of ours, with what the log should say.
     pub fn internal(cause: impl Into<String>) -> Self {
-        Self::Internal { cause: Cause::Other(cause.into()) }
+        Self::Internal { cause: Fault::Other(cause.into()) }
     }
 
     /// Too much to do.
@@ -286,9 +286,9 @@ impl Error {
     /// Whether the transaction failed only because another was faster, so that it may be run again.
     pub fn lost_a_race(&self) -> bool {
         match self {
-            Self::Internal { cause: Cause::Race } => true,
+            Self::Internal { cause: Fault::Race } => true,
             // Diesel has no kind for 40P01 and passes the server's words on.
-            Self::Internal { cause: Cause::Database(DieselError::DatabaseError(kind, info)) } => {
+            Self::Internal { cause: Fault::Database(DieselError::DatabaseError(kind, info)) } => {
                 matches!(kind, DatabaseErrorKind::SerializationFailure)
                     || info.message().contains("deadlock detected")
             }
@@ -321,6 +321,6 @@ impl From<DieselError> for Error {
             tracing::warn!(%error, "the database is busy or away");
             return Self::busy();
         }
-        Self::Internal { cause: Cause::Database(error) }
+        Self::Internal { cause: Fault::Database(error) }
     }
 }

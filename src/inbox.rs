@@ -19,10 +19,10 @@ use place::{Place, place};
 use crate::{
     App,
     calmony::event::{Event, Meaning, Unreadable},
-    domain::{AnomalyKind, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
-    error::{Cause as ErrorCause, Error},
+    domain::{AnomalyKind, Cause, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
+    error::{Error, Fault},
     ledger::{Tx, rows::EventRow},
-    payment_sync::{Cause, Happening, happened},
+    payment_sync::{Happening, happened},
 };
 
 /// What became of a delivery. All of them mean that we own the event.
@@ -39,7 +39,7 @@ pub enum Receipt {
 /// Receives an authentic event: the seed's `paymentCompletedSync`.
 pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Result<Receipt, Error> {
     let id = event.id.clone();
-    if let Some(known) = app.ledger.read(move |tx| async move { Ok(tx.event(&id).await?) }.boxed()).await? {
+    if let Some(known) = app.ledger.read(move |tx| async move { tx.event(&id).await }.boxed()).await? {
         return recognise(app, known, event).await;
     }
     let retry_after = retry::FIRST_RETRY.mul_f64(app.time_scale);
@@ -53,7 +53,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
         // Another delivery under this id was faster, perhaps with other facts.
         Ok(None) => {
             let id = event.id.clone();
-            match app.ledger.read(move |tx| async move { Ok(tx.event(&id).await?) }.boxed()).await? {
+            match app.ledger.read(move |tx| async move { tx.event(&id).await }.boxed()).await? {
                 Some(known) => recognise(app, known, event).await,
                 None => Err(Error::internal("a stored event is gone")),
             }
@@ -63,7 +63,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
             let row = parked(&event, body, "could not be applied", retry_after);
-            app.ledger.write(move |tx| async move { Ok(tx.insert_event(&row).await?) }.boxed()).await?;
+            app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
             Ok(Receipt::Concluded(Verdict::Parked))
         }
     }
@@ -95,7 +95,7 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         received_at: now,
         concluded_at: Some(now),
     };
-    let added = app.ledger.write(move |tx| async move { Ok(tx.insert_event(&row).await?) }.boxed()).await?;
+    let added = app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
     Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
 }
 
@@ -160,7 +160,7 @@ async fn receive(
     // What the slower one has recorded must not stand beside the other's event: it may say something else.
     match tx.insert_event(&row).await? {
         true => Ok(Some(row.verdict)),
-        false => Err(Error::Internal { cause: ErrorCause::Race }),
+        false => Err(Error::Internal { cause: Fault::Race }),
     }
 }
 

@@ -59,7 +59,7 @@ where
 
 /// Shows operators how many anomalies wait for a person.
 async fn count_anomalies(app: &App) -> Result<usize, Error> {
-    let counted = app.ledger.read(|tx| async move { Ok(tx.open_anomalies().await?) }.boxed()).await?;
+    let counted = app.ledger.read(|tx| async move { tx.open_anomalies().await }.boxed()).await?;
     for kind in AnomalyKind::ALL {
         let open = counted.iter().find(|(of, _)| of == kind).map_or(0, |(_, open)| *open);
         let open = u32::try_from(open).unwrap_or(u32::MAX);

@@ -18,8 +18,9 @@ pub use shapes::{Anomaly, AuditEntry, CheckoutLink, Payment};
 
 use crate::{
     domain::{
-        AnomalyKind, PaymentId, PaymentStatus,
+        AnomalyKind, Cause, PaymentId, PaymentStatus,
         Role::{Admin, Agent},
+        Timestamp,
     },
     error::{
         Error,
@@ -124,11 +125,11 @@ async fn may_settle_stuck(tx: &mut Tx, call: &Call, payment: &PaymentRow) -> Res
 }
 
 /// A person's word about a payment.
-fn cause(call: &Call) -> crate::payment_sync::Cause {
-    crate::payment_sync::Cause {
+fn cause(call: &Call) -> Cause {
+    Cause {
         actor: call.caller.actor.to_string(),
         request_id: Some(call.request_id.to_string()),
-        at: crate::domain::Timestamp::now(),
+        at: Timestamp::now(),
         happened_at: None,
     }
 }

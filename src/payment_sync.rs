@@ -14,7 +14,7 @@ pub use facts::Subject;
 
 use crate::{
     domain::{
-        AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, FreeText, IntentId, IntentState, Label,
+        AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, Cause, FreeText, IntentId, IntentState, Label,
         PaymentStatus, Timestamp,
         lifecycle::{Evidence, action_of, steps},
     },
@@ -63,31 +63,6 @@ pub enum Happening {
         /// One sentence for people.
         detail: String,
     },
-}
-
-/// Who or what says so, and when.
-#[derive(Clone, Debug)]
-pub struct Cause {
-    /// The token's actor, `calmony-pay` or `janitor`.
-    pub actor: String,
-    /// The request, where a caller asked.
-    pub request_id: Option<String>,
-    /// Now.
-    pub at: Timestamp,
-    /// When it happened, according to the provider.
-    pub happened_at: Option<Timestamp>,
-}
-
-/// The actor of everything the provider tells us.
-pub const CALMONY_PAY: &str = "calmony-pay";
-/// The actor of everything we had to ask the provider for.
-pub const JANITOR: &str = "janitor";
-
-impl Cause {
-    /// The provider says so.
-    pub fn calmony_pay(happened_at: Option<Timestamp>) -> Self {
-        Self { actor: CALMONY_PAY.into(), request_id: None, at: Timestamp::now(), happened_at }
-    }
 }
 
 /// What came of it.
@@ -177,8 +152,7 @@ pub async fn happened(
     let payment = if row == subject.unmarked && entries.is_empty() {
         row
     } else {
-        let Cause { actor, request_id, at, happened_at: _ } = cause.clone();
-        Change { row, entries, actor, request_id, at }.write(tx).await?
+        Change { row, entries, cause: cause.clone() }.write(tx).await?
     };
     for kind in &raised {
         metrics::counter!("quittance_anomalies_total", "kind" => kind.as_str()).increment(1);

@@ -95,6 +95,7 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, settings: Settings, stop
     }
     ops_stopping.cancel();
     drain(ops, OPS_DRAIN_TIMEOUT, "ops requests").await;
+    tracing::info!("stopped");
 }
 
 async fn drain(work: impl Future, within: Duration, what: &str) {
@@ -107,6 +108,6 @@ fn ready_check(app: &Arc<App>) -> ReadyCheck {
     let app = Arc::clone(app);
     Arc::new(move || {
         let ledger = app.ledger.clone();
-        async move { ledger.read(|tx| async move { Ok(tx.ping().await?) }.boxed()).await.is_ok() }.boxed()
+        async move { ledger.read(|tx| async move { tx.ping().await }.boxed()).await.is_ok() }.boxed()
     })
 }

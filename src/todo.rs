@@ -114,8 +114,7 @@ async fn get(call: Call, input: GetInput) -> Result<Todo, Error> {
     let absent = Error::not_found("todo", &input.todo_id);
     let Some(id) = HostId::parse(&input.todo_id) else { return Err(absent) };
     let agency = call.caller.agency_id;
-    let found =
-        call.app.ledger.read(move |tx| async move { Ok(tx.todo(agency, &id).await?) }.boxed()).await?;
+    let found = call.app.ledger.read(move |tx| async move { tx.todo(agency, &id).await }.boxed()).await?;
     found.map(Todo::from).ok_or(absent)
 }
 
@@ -129,7 +128,7 @@ async fn list(call: Call, input: ListInput) -> Result<Page<Todo>, Error> {
         before: input.cursor.map(|cursor| cursor.host(List::Todos)).transpose()?,
         limit: limit.and_one(),
     };
-    let rows = call.app.ledger.read(move |tx| async move { Ok(tx.todo_page(&page).await?) }.boxed()).await?;
+    let rows = call.app.ledger.read(move |tx| async move { tx.todo_page(&page).await }.boxed()).await?;
     Ok(Page::of(rows, limit, |row| Cursor::of_host(List::Todos, row.created_at, &row.id), Todo::from))
 }
 

@@ -17,7 +17,10 @@ use tracing::Instrument;
 
 use crate::{
     App,
-    calmony::{event::Event, signature},
+    calmony::{
+        event::Event,
+        signature::{self, SignatureFault},
+    },
     domain::Verdict,
     error::Error,
     inbox::{self, Receipt},
@@ -75,7 +78,7 @@ impl Companion {
             Err(fault) => return closing(text(fault.status(), "the body could not be read\n")),
         };
         if let Err(fault) = signature::verify(&head.headers, &body, &self.secrets, chrono::Utc::now()) {
-            tracing::warn!(%fault, "webhook refused");
+            refused(fault);
             // One answer for every fault: which one it was helps only a forger.
             return text(StatusCode::BAD_REQUEST, "signature not accepted\n");
         }
@@ -115,6 +118,17 @@ async fn receive(app: &App, body: Bytes) -> Result<(), Error> {
     }
     tracing::info!(outcome, "webhook received");
     Ok(())
+}
+
+/// Anyone can send nonsense here; only what looks like a wrong secret or clock is worth an operator's while.
+fn refused(fault: SignatureFault) {
+    metrics::counter!("quittance_webhook_refusals_total", "fault" => fault.to_string()).increment(1);
+    match fault {
+        SignatureFault::Mismatch | SignatureFault::TooOld | SignatureFault::TooNew => {
+            tracing::warn!(%fault, "webhook refused");
+        }
+        other => tracing::debug!(fault = %other, "webhook refused"),
+    }
 }
 
 fn unavailable() -> Answer {

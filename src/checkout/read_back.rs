@@ -10,7 +10,8 @@ use crate::{
     App,
     calmony::client::{CallFault, IntentReading, SessionReading},
     domain::{
-        AnomalyKind, IntentId, IntentState, PaymentId, PaymentStatus, SessionState, Timestamp,
+        AnomalyKind, Cause, IntentId, IntentState, JANITOR, PaymentId, PaymentStatus, SessionState,
+        Timestamp,
         lifecycle::{Evidence, Report},
     },
     error::Error,
@@ -18,7 +19,7 @@ use crate::{
         Tx,
         rows::{PaymentRow, SessionRow},
     },
-    payment_sync::{Cause, Happening, JANITOR, Settled, happened},
+    payment_sync::{Happening, Settled, happened},
 };
 
 /// Whether the provider answered.
@@ -69,7 +70,7 @@ pub async fn read_back(app: &App, session: &SessionRow) -> Result<ReadBack, Erro
 /// Whether a success of this attempt is recorded already, so that there is nothing to learn.
 async fn has_paid(app: &App, session: &SessionRow) -> Result<bool, Error> {
     let (payment, attempt) = (session.payment_id, session.attempt);
-    let intents = app.ledger.read(move |tx| async move { Ok(tx.intents_of(payment).await?) }.boxed()).await?;
+    let intents = app.ledger.read(move |tx| async move { tx.intents_of(payment).await }.boxed()).await?;
     Ok(intents.iter().any(|intent| intent.attempt == Some(attempt) && intent.state != IntentState::Seen))
 }
 

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Outcome, open, print, story};
+use super::{Outcome, open, open_existing, print, story};
 use crate::{
     auth::Tokens,
     config::DatabaseArgs,
@@ -87,7 +87,7 @@ pub async fn create_agency(ledger: &Ledger, name: &str) -> Result<AgencyId, Stri
         max_card_payment_pence: Pence::new(DEFAULT_CARD_LIMIT_PENCE),
         created_at: id.made_at(),
     };
-    ledger.write(move |tx| async move { Ok(tx.insert_agency(&row).await?) }.boxed()).await.map_err(story)?;
+    ledger.write(move |tx| async move { tx.insert_agency(&row).await }.boxed()).await.map_err(story)?;
     Ok(id)
 }
 
@@ -95,7 +95,7 @@ pub async fn create_agency(ledger: &Ledger, name: &str) -> Result<AgencyId, Stri
 pub async fn token(command: TokenCommand) -> Outcome {
     match command {
         TokenCommand::Issue { agency, role, actor, expires, database } => {
-            let ledger = open(&database).await?;
+            let ledger = open_existing(&database).await?;
             let agency_id = existing_agency(&ledger, &agency).await?;
             let actor = Label::parse(&actor).map_err(|why| format!("--actor {why}"))?;
             let expires_at = expires.map(|lifetime| Timestamp::now().plus(lifetime));
@@ -105,14 +105,14 @@ pub async fn token(command: TokenCommand) -> Outcome {
             print(json, || format!("{}\n(id {id}; shown once: keep it now)", token.reveal()));
         }
         TokenCommand::Revoke { id, database } => {
-            let ledger = open(&database).await?;
+            let ledger = open_existing(&database).await?;
             let token = TokenId::parse(&id).ok_or_else(|| format!("{id} is no token's id"))?;
             Tokens::new(ledger).revoke(token, None).await.map_err(story)?;
             print(json!({ "tokenId": token }), || format!("revoked {token}"));
         }
         TokenCommand::List { database } => {
-            let ledger = open(&database).await?;
-            let look = ledger.read(|tx| async move { Ok(tx.tokens(None).await?) }.boxed());
+            let ledger = open_existing(&database).await?;
+            let look = ledger.read(|tx| async move { tx.tokens().await }.boxed());
             let rows = look.await.map_err(story)?;
             let json = json!({ "tokens": rows.iter().map(described).collect::<Vec<_>>() });
             print(json, || rows.iter().map(line).collect::<Vec<_>>().join("\n"));
@@ -124,8 +124,7 @@ pub async fn token(command: TokenCommand) -> Outcome {
 async fn existing_agency(ledger: &Ledger, sent: &str) -> Result<AgencyId, String> {
     let absent = || format!("there is no agency {sent}");
     let id = AgencyId::parse(sent).ok_or_else(absent)?;
-    let found =
-        ledger.read(move |tx| async move { Ok(tx.agency(id).await?) }.boxed()).await.map_err(story)?;
+    let found = ledger.read(move |tx| async move { tx.agency(id).await }.boxed()).await.map_err(story)?;
     found.map(|agency| agency.id).ok_or_else(absent)
 }
 

@@ -94,12 +94,14 @@ Quittance is running, with a demo agency. Ask a tenant for £250:
   curl -s {rpc}/rpc -H 'authorization: Bearer {agent}' -H 'content-type: application/json' -d '
     {{"jsonrpc":"2.0","id":1,"method":"payment.createPaymentTask","params":{{
       "amountPence":25000,"paymentType":"holding_deposit","description":"Holding deposit, 12 Orchard Row",
-      "todoId":"collect-deposit","customPaymentTaskId":"key-replacement"}}}}'
+      "todoId":"collect-deposit"}}}}'
 
 Open the checkoutUrl it answers in a browser and pay. Then look:
 
   curl -s {rpc}/rpc -H 'authorization: Bearer {agent}' -H 'content-type: application/json' -d '
     {{"jsonrpc":"2.0","id":2,"method":"payment.list"}}'
+
+The inbox of webhooks: DATABASE_URL=sqlite://.quittance/dev.db quittance events list
 
   agent token  {agent}
   admin token  {admin}

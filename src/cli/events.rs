@@ -5,7 +5,7 @@ use clap::Subcommand;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Outcome, open, print, story};
+use super::{Outcome, open_existing, print, story};
 use crate::{
     config::DatabaseArgs,
     domain::{EventId, Timestamp, Verdict},
@@ -51,8 +51,8 @@ fn verdict(text: &str) -> Result<Verdict, String> {
 pub async fn run(command: EventsCommand) -> Outcome {
     match command {
         EventsCommand::List { verdict, limit, database } => {
-            let ledger = open(&database).await?;
-            let look = ledger.read(move |tx| async move { Ok(tx.event_page(verdict, limit).await?) }.boxed());
+            let ledger = open_existing(&database).await?;
+            let look = ledger.read(move |tx| async move { tx.event_page(verdict, limit).await }.boxed());
             let rows = look.await.map_err(story)?;
             let json = json!({ "events": rows.iter().map(described).collect::<Vec<_>>() });
             print(json, || rows.iter().map(line).collect::<Vec<_>>().join("\n"));
@@ -66,7 +66,7 @@ pub async fn run(command: EventsCommand) -> Outcome {
             let (ledger, row) = find(&id, &database).await?;
             let row = inbox::due_now(row).ok_or_else(|| format!("{id} is neither parked nor dead"))?;
             let described = described(&row);
-            let write = ledger.write(move |tx| async move { Ok(tx.conclude_event(&row).await?) }.boxed());
+            let write = ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed());
             write.await.map_err(story)?;
             print(described, || format!("{id} is due now"));
         }
@@ -77,8 +77,8 @@ pub async fn run(command: EventsCommand) -> Outcome {
 async fn find(id: &str, database: &DatabaseArgs) -> Result<(crate::ledger::Ledger, EventRow), String> {
     let absent = || format!("there is no event {id}");
     let event = EventId::parse(id).ok_or_else(absent)?;
-    let ledger = open(database).await?;
-    let found = ledger.read(move |tx| async move { Ok(tx.event(&event).await?) }.boxed()).await;
+    let ledger = open_existing(database).await?;
+    let found = ledger.read(move |tx| async move { tx.event(&event).await }.boxed()).await;
     Ok((ledger, found.map_err(story)?.ok_or_else(absent)?))
 }
 

@@ -95,6 +95,8 @@ pub fn settings(args: &ServerArgs, calmony: &Calmony) -> Settings {
 
 /// The ready line: the listeners accept.
 pub fn announce(addresses: &Addresses, more: Map<String, Value>) {
+    let Addresses { rpc, companion, ops } = addresses;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %rpc, %companion, %ops, "ready");
     let mut line = json!({
         "event": "ready",
         "rpc": addresses.rpc(),

@@ -56,12 +56,12 @@ const READS_AT_ONCE: usize = 16;
 pub async fn retry_due(app: &Arc<App>) -> Result<usize, Error> {
     let now = Timestamp::now();
     // Mostly there are none, and looking is cheaper than taking.
-    if !app.ledger.read(move |tx| async move { Ok(tx.has_due_events(now).await?) }.boxed()).await? {
+    if !app.ledger.read(move |tx| async move { tx.has_due_events(now).await }.boxed()).await? {
         return Ok(0);
     }
     let due = app
         .ledger
-        .write(move |tx| async move { Ok(tx.lease_events(now, now.plus(LEASE), BATCH).await?) }.boxed())
+        .write(move |tx| async move { tx.lease_events(now, now.plus(LEASE), BATCH).await }.boxed())
         .await?;
     let taken = due.len();
     let (to_read, others): (Vec<_>, Vec<_>) = due.into_iter().partition(must_be_read);
@@ -173,7 +173,7 @@ async fn postpone(app: &App, row: EventRow, reason: &'static str, failed: bool) 
         Some(wait) if !(failed && tries >= MAX_FAILURES) => {
             let due_at = Some(Timestamp::now().plus(wait.mul_f64(app.time_scale)));
             let row = EventRow { reason: Some(reason.into()), tries, due_at, leased_until: None, ..row };
-            app.ledger.write(move |tx| async move { Ok(tx.conclude_event(&row).await?) }.boxed()).await
+            app.ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed()).await
         }
         _ => settle(app, EventRow { tries, ..row }, Verdict::Dead, reason).await,
     }
@@ -190,5 +190,5 @@ async fn settle(app: &App, row: EventRow, verdict: Verdict, reason: &'static str
         concluded_at,
         ..row
     };
-    app.ledger.write(move |tx| async move { Ok(tx.conclude_event(&row).await?) }.boxed()).await
+    app.ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed()).await
 }

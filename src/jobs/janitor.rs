@@ -25,13 +25,12 @@ const LEASE: Duration = Duration::from_secs(60);
 pub async fn visit_due(app: &App) -> Result<usize, Error> {
     let now = Timestamp::now();
     // Mostly there are none, and looking is cheaper than taking.
-    if !app.ledger.read(move |tx| async move { Ok(tx.has_due_sessions(now).await?) }.boxed()).await? {
+    if !app.ledger.read(move |tx| async move { tx.has_due_sessions(now).await }.boxed()).await? {
         return Ok(0);
     }
     let until = now.plus(LEASE);
-    let lease = app
-        .ledger
-        .write(move |tx| async move { Ok(tx.lease_due_sessions(now, until, BATCH).await?) }.boxed());
+    let lease =
+        app.ledger.write(move |tx| async move { tx.lease_due_sessions(now, until, BATCH).await }.boxed());
     let due = lease.await?;
     let visited = due.len();
     for session in due {
@@ -65,9 +64,9 @@ async fn repeat_create(app: &App, session: &SessionRow) -> Result<(), Error> {
         // The provider is about to forget the key, and with it whatever was made. Nobody was given its link.
         return checkout::visited(app, id, session.attempt, |_, _| Next::Over).await;
     }
-    let look = app.ledger.read(move |tx| async move { Ok(tx.payment_by_id(id).await?) }.boxed()).await?;
+    let look = app.ledger.read(move |tx| async move { tx.payment_by_id(id).await }.boxed()).await?;
     let payment = look.ok_or_else(|| Error::internal("a session without its payment"))?;
-    match checkout::ask(app, &payment, session.attempt, None).await {
+    match checkout::ask(app, &payment, session, None).await {
         Err(error @ Error::Internal { .. }) => Err(error),
         // What came of it is stored with the session.
         Ok(_) | Err(_) => Ok(()),

@@ -22,7 +22,7 @@ const BATCH: i64 = 500;
 /// Seals what is unsealed; says how many rows.
 pub async fn seal_batch(app: &App) -> Result<usize, Error> {
     // Mostly there are none, and looking is cheaper than locking.
-    if !app.ledger.read(|tx| async move { Ok(tx.has_unsealed().await?) }.boxed()).await? {
+    if !app.ledger.read(|tx| async move { tx.has_unsealed().await }.boxed()).await? {
         return Ok(0);
     }
     app.ledger.write(|tx| async move { seal(tx).await }.boxed()).await

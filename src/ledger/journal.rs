@@ -1,6 +1,5 @@
 //! The one status write with its audit inserts. No other code changes a payment's row.
 
-use diesel::QueryResult;
 use serde_json::{Value, json};
 
 use super::{
@@ -9,8 +8,8 @@ use super::{
     sql_types::Json,
 };
 use crate::{
-    domain::{AuditAction, AuditId, PaymentStatus, Pence, Timestamp},
-    payment_sync::Cause,
+    domain::{AuditAction, AuditId, Cause, PaymentStatus, Pence},
+    error::Error,
 };
 
 /// A change of one payment: the row as it is to be, and the audit rows that tell of it.
@@ -19,12 +18,8 @@ pub struct Change {
     pub row: PaymentRow,
     /// In order; each counts one version.
     pub entries: Vec<AuditEntry>,
-    /// Who.
-    pub actor: String,
-    /// The request that asked, where one did.
-    pub request_id: Option<String>,
-    /// When.
-    pub at: Timestamp,
+    /// Who says so, and when.
+    pub cause: Cause,
 }
 
 /// What one audit row says.
@@ -41,17 +36,17 @@ pub struct AuditEntry {
 
 impl Change {
     /// Writes the row and its audit rows. The row must be locked, or new.
-    pub async fn write(mut self, tx: &mut Tx) -> QueryResult<PaymentRow> {
+    pub async fn write(mut self, tx: &mut Tx) -> Result<PaymentRow, Error> {
         let first_version = self.row.version + 1;
         self.row.version += i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
-        self.row.updated_at = self.at;
+        self.row.updated_at = self.cause.at;
         tx.update_payment(&self.row).await?;
         self.write_entries(tx, first_version).await?;
         Ok(self.row)
     }
 
     /// Adds a new payment's row, whose version counts its entries already; `false` where its place is taken.
-    pub async fn insert(self, tx: &mut Tx) -> QueryResult<bool> {
+    pub async fn insert(self, tx: &mut Tx) -> Result<bool, Error> {
         let added = tx.insert_payment(&self.row).await?;
         if added {
             self.write_entries(tx, 1).await?;
@@ -59,7 +54,7 @@ impl Change {
         Ok(added)
     }
 
-    async fn write_entries(&self, tx: &mut Tx, first_version: i64) -> QueryResult<()> {
+    async fn write_entries(&self, tx: &mut Tx, first_version: i64) -> Result<(), Error> {
         for (version, entry) in (first_version..).zip(&self.entries) {
             let row = AuditRow {
                 id: AuditId::new(),
@@ -70,9 +65,9 @@ impl Change {
                 from_status: entry.from,
                 to_status: Some(entry.to),
                 amount_pence: Some(self.row.amount_pence),
-                actor: self.actor.clone(),
-                at: self.at,
-                request_id: self.request_id.clone(),
+                actor: self.cause.actor.clone(),
+                at: self.cause.at,
+                request_id: self.cause.request_id.clone(),
                 changes: Json(entry.changes.clone()),
                 sequence: None,
             };
@@ -88,7 +83,7 @@ pub async fn card_limit_changed(
     agency: &AgencyRow,
     limit: Option<Pence>,
     cause: Cause,
-) -> QueryResult<()> {
+) -> Result<(), Error> {
     let changes = json!({
         "maxCardPaymentPence": { "from": agency.max_card_payment_pence, "to": limit },
     });

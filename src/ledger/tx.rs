@@ -1,10 +1,9 @@
 //! The index of statements: each is one line here and one function in `ledger/statements`.
 
-use diesel::QueryResult;
 use diesel_async::pooled_connection::bb8::PooledConnection;
 
 use super::{postgres, rows::*, sql_types::Sha256, sqlite, statements_input::*};
-use crate::domain::*;
+use crate::{domain::*, error::Error};
 
 /// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements.
 #[allow(clippy::large_enum_variant, reason = "few exist, and each is used hot")]
@@ -22,11 +21,11 @@ macro_rules! statements {
         impl Tx {
             $($(
                 $(#[$doc])*
-                pub async fn $name(&mut self, $($arg: $type),*) -> QueryResult<$out> {
+                pub async fn $name(&mut self, $($arg: $type),*) -> Result<$out, Error> {
                     match self {
-                        Self::Sqlite(c) => sqlite::statements::$subject::$name(c, $($arg),*).await,
-                        Self::Postgres(c) => postgres::statements::$subject::$name(c, $($arg),*).await,
-                        Self::Closed => Err(diesel::result::Error::BrokenTransactionManager),
+                        Self::Sqlite(c) => Ok(sqlite::statements::$subject::$name(c, $($arg),*).await?),
+                        Self::Postgres(c) => Ok(postgres::statements::$subject::$name(c, $($arg),*).await?),
+                        Self::Closed => Err(Error::busy()),
                     }
                 }
             )*)*
@@ -54,8 +53,8 @@ statements! {
         insert_token(row: &TokenRow) -> ();
         /// The token with this hash.
         token_by_hash(sha256: Sha256) -> Option<TokenRow>;
-        /// All tokens, oldest first; of one agency or of all.
-        tokens(agency: Option<AgencyId>) -> Vec<TokenRow>;
+        /// All tokens, oldest first.
+        tokens() -> Vec<TokenRow>;
         /// Revokes a token, of one agency or of any; `None` where there is none. A second time keeps the first.
         revoke_token(id: TokenId, agency: Option<AgencyId>, at: Timestamp) -> Option<TokenRow>;
     }

@@ -35,7 +35,7 @@ pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
         let after = cursor.map_or(Ok(0), |cursor| cursor.number(List::PaymentTrail))?;
         let look = async move |tx: &mut crate::ledger::Tx| {
             read_own(tx, &call, id).await?;
-            Ok(tx.payment_trail(id, after, limit.and_one()).await?)
+            tx.payment_trail(id, after, limit.and_one()).await
         };
         let rows = ledger.read(move |tx| async move { look(tx).await }.boxed()).await?;
         return Ok(Page::of(
@@ -51,7 +51,7 @@ pub async fn run(call: Call, input: Input) -> Result<Page<AuditEntry>, Error> {
     let agency = call.caller.agency_id;
     let after = cursor.map_or(Ok(0), |cursor| cursor.number(List::AgencyTrail))?;
     let rows = ledger
-        .read(move |tx| async move { Ok(tx.agency_trail(agency, after, limit.and_one()).await?) }.boxed())
+        .read(move |tx| async move { tx.agency_trail(agency, after, limit.and_one()).await }.boxed())
         .await?;
     Ok(Page::of(
         rows,

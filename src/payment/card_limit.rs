@@ -42,7 +42,7 @@ pub struct Output {
 /// See [`GetInput`].
 pub async fn get(call: Call, _: GetInput) -> Result<Output, Error> {
     let agency = call.caller.agency_id;
-    let row = call.app.ledger.read(move |tx| async move { Ok(tx.agency(agency).await?) }.boxed()).await?;
+    let row = call.app.ledger.read(move |tx| async move { tx.agency(agency).await }.boxed()).await?;
     let row = row.ok_or_else(|| Error::internal("the caller's agency is gone"))?;
     Ok(Output { max_card_payment_pence: row.max_card_payment_pence })
 }

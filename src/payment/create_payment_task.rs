@@ -6,15 +6,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Digest;
 
-use super::{CheckoutLink, renew_checkout};
+use super::{CheckoutLink, cause, renew_checkout};
 use crate::{
     checkout,
     domain::{
-        AuditAction, FreeText, HostId, IdempotencyKey, PaymentAmount, PaymentId, PaymentMethod,
+        AuditAction, Cause, FreeText, HostId, IdempotencyKey, PaymentAmount, PaymentId, PaymentMethod,
         PaymentStatus, PaymentType, Pence, SessionState, TaskStatus, Timestamp,
     },
     error::Error,
-    ledger::{AuditEntry, Change, Tx, rows::PaymentRow, sql_types::Sha256},
+    ledger::{
+        AuditEntry, Change, Tx,
+        rows::{PaymentRow, SessionRow},
+        sql_types::Sha256,
+    },
     rpc::procedure::Call,
 };
 
@@ -52,8 +56,8 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let (app, repeated) = (call.app.clone(), call.clone());
     let entered = ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
     let (payment, link) = match entered {
-        Entered::New(payment) => {
-            let link = checkout::ask(&app, &payment, payment.latest_attempt, Some(request_id.as_str())).await;
+        Entered::New(payment, session) => {
+            let link = checkout::ask(&app, &payment, &session, Some(request_id.as_str())).await;
             (payment, link)
         }
         Entered::Known(payment) if payment.status == PaymentStatus::Cancelled => {
@@ -76,8 +80,7 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
 /// Whether the payment's link is over: expired, or used up.
 async fn link_is_dead(call: &Call, id: PaymentId) -> Result<bool, Error> {
     let agency = call.caller.agency_id;
-    let found =
-        call.app.ledger.read(move |tx| async move { Ok(tx.payment(agency, id).await?) }.boxed()).await?;
+    let found = call.app.ledger.read(move |tx| async move { tx.payment(agency, id).await }.boxed()).await?;
     let session = found.and_then(|(_, session)| session);
     Ok(session.is_some_and(|session| match session.state {
         SessionState::Dead => true,
@@ -88,7 +91,7 @@ async fn link_is_dead(call: &Call, id: PaymentId) -> Result<bool, Error> {
 
 /// Whether this call made the payment.
 enum Entered {
-    New(PaymentRow),
+    New(PaymentRow, SessionRow),
     Known(PaymentRow),
 }
 
@@ -151,8 +154,9 @@ async fn enter(tx: &mut Tx, call: &Call, input: Input) -> Result<Entered, Error>
         updated_at: now,
     };
     if insert(tx, call, payment.clone()).await? {
-        tx.insert_session(&checkout::new_session(id, 1, Timestamp::now())).await?;
-        return Ok(Entered::New(payment));
+        let session = checkout::new_session(id, payment.latest_attempt, Timestamp::now());
+        tx.insert_session(&session).await?;
+        return Ok(Entered::New(payment, session));
     }
     // Somebody else took the place since this transaction looked: the key's, or the task's.
     if let Some(known) = find_known(tx, call, &input, params_sha256).await? {
@@ -177,14 +181,8 @@ async fn insert(tx: &mut Tx, call: &Call, row: PaymentRow) -> Result<bool, Error
         "customPaymentTaskId": row.custom_payment_task_id,
     });
     let created = AuditEntry { action: AuditAction::Created, from: None, to: row.status, changes };
-    let change = Change {
-        at: row.created_at,
-        actor: row.created_by.clone(),
-        row,
-        entries: vec![created],
-        request_id: Some(call.request_id.to_string()),
-    };
-    Ok(change.insert(tx).await?)
+    let cause = Cause { at: row.created_at, ..cause(call) };
+    Change { row, entries: vec![created], cause }.insert(tx).await
 }
 
 /// The payment made before under the caller's key.

@@ -48,5 +48,5 @@ async fn look(tx: &mut Tx, call: &Call, page: AnomalyPage) -> Result<Vec<Anomaly
     if let Some(payment) = named {
         read_own(tx, call, payment).await?;
     }
-    Ok(tx.anomaly_page(&page).await?)
+    tx.anomaly_page(&page).await
 }

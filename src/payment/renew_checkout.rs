@@ -56,22 +56,20 @@ enum Renewed {
     /// A session whose outcome is not known yet.
     Unknown(PaymentRow),
     /// A new session, leased to us.
-    Replaced(PaymentRow),
+    Replaced(PaymentRow, SessionRow),
 }
 
 async fn link(app: &App, renewed: Renewed, request_id: &str) -> Result<String, Error> {
     match renewed {
         Renewed::Open(url) => Ok(url),
         Renewed::Unknown(payment) => checkout::link(app, &payment, request_id).await,
-        Renewed::Replaced(payment) => {
-            checkout::ask(app, &payment, payment.latest_attempt, Some(request_id)).await
-        }
+        Renewed::Replaced(payment, session) => checkout::ask(app, &payment, &session, Some(request_id)).await,
     }
 }
 
 async fn newest_session(call: &Call, id: PaymentId) -> Result<Option<SessionRow>, Error> {
     let agency = call.caller.agency_id;
-    let look = call.app.ledger.read(move |tx| async move { Ok(tx.payment(agency, id).await?) }.boxed());
+    let look = call.app.ledger.read(move |tx| async move { tx.payment(agency, id).await }.boxed());
     let found = look.await?.ok_or_else(|| Error::not_found("payment", id))?;
     Ok(found.1.filter(|_| found.0.status.awaits_tenant()))
 }
@@ -98,9 +96,10 @@ async fn renew(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Renewed, Error
     }
     check_task(tx, &payment).await?;
     let attempt = payment.latest_attempt + 1;
-    tx.insert_session(&checkout::new_session(id, attempt, Timestamp::now())).await?;
+    let session = checkout::new_session(id, attempt, Timestamp::now());
+    tx.insert_session(&session).await?;
     let settled = happened(tx, payment, &Happening::Renewed { attempt }, &cause(call)).await?;
-    Ok(Renewed::Replaced(settled.payment))
+    Ok(Renewed::Replaced(settled.payment, session))
 }
 
 /// A failed payment gave its place at the custom payment task up; it must be free to take it again.

@@ -66,13 +66,6 @@ async fn resolve(tx: &mut Tx, call: &Call, id: AnomalyId, input: Input) -> Resul
     let entry = AuditEntry { action: AuditAction::AnomalyResolved, from: Some(status), to: status, changes };
     let mut payment = payment;
     payment.open_anomalies -= 1;
-    let change = Change {
-        row: payment,
-        entries: vec![entry],
-        actor: cause.actor,
-        request_id: cause.request_id,
-        at: cause.at,
-    };
-    change.write(tx).await?;
+    Change { row: payment, entries: vec![entry], cause }.write(tx).await?;
     Ok(Anomaly::from(row))
 }

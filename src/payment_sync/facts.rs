@@ -2,15 +2,15 @@
 
 use crate::{
     domain::{
-        AttemptBest, IntentId, PaymentStatus,
+        AttemptBest, Cause, IntentId, PaymentStatus,
         lifecycle::{Facts, Intent, Marks},
     },
-    error::{Cause as ErrorCause, Error},
+    error::{Error, Fault},
     ledger::{
         Tx,
         rows::{IntentRow, PaymentRow, SessionRow},
     },
-    payment_sync::{Cause, Happening},
+    payment_sync::Happening,
 };
 
 /// A payment with everything recorded about it.
@@ -117,7 +117,7 @@ impl Subject {
             };
             if !tx.put_intent(&row).await? {
                 // Another payment got it since this transaction looked. Looking again will show that.
-                return Err(Error::Internal { cause: ErrorCause::Race });
+                return Err(Error::Internal { cause: Fault::Race });
             }
             if known.is_none() {
                 new.push(id.clone());

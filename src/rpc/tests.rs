@@ -209,7 +209,7 @@ impl Server {
         ledger
             .write(move |tx| {
                 let row = row.clone();
-                async move { Ok(tx.insert_agency(&row).await?) }.boxed()
+                async move { tx.insert_agency(&row).await }.boxed()
             })
             .await
             .unwrap();

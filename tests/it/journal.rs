@@ -11,8 +11,7 @@ use crate::harness::{Event, TestApp, on_both};
 /// Waits until no row of the journal is unsealed.
 async fn sealed(app: &TestApp) {
     for _ in 0..500 {
-        let unsealed =
-            app.ledger.read(|tx| async move { Ok(tx.has_unsealed().await?) }.boxed()).await.unwrap();
+        let unsealed = app.ledger.read(|tx| async move { tx.has_unsealed().await }.boxed()).await.unwrap();
         if !unsealed {
             return;
         }
@@ -34,7 +33,7 @@ on_both! {
         }
         sealed(&app).await;
         let agency = app.agency_id;
-        let rows = app.ledger.read(move |tx| async move { Ok(tx.agency_trail(agency, 0, 100).await?) }.boxed());
+        let rows = app.ledger.read(move |tx| async move { tx.agency_trail(agency, 0, 100).await }.boxed());
         let mut rows: Vec<_> = rows.await.unwrap().into_iter().map(|(_, row)| row).collect();
         rows.sort_by_key(|row| row.sequence);
         let sequences: Vec<_> = rows.iter().map(|row| row.sequence.unwrap()).collect();

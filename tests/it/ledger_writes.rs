@@ -47,12 +47,12 @@ async fn pass(tx: &mut Tx, time: Duration) -> Result<(), Error> {
 
 async fn add(ledger: &Ledger, name: &str) -> Result<(), Error> {
     let row = agency(name);
-    ledger.write(move |tx| async move { Ok(tx.insert_agency(&row).await?) }.boxed()).await
+    ledger.write(move |tx| async move { tx.insert_agency(&row).await }.boxed()).await
 }
 
 async fn exists(ledger: &Ledger, name: &str) -> bool {
     let name = name.to_owned();
-    let look = ledger.read(move |tx| async move { Ok(tx.agency_named(&name).await?) }.boxed());
+    let look = ledger.read(move |tx| async move { tx.agency_named(&name).await }.boxed());
     look.await.expect("it answers").is_some()
 }
 
@@ -239,7 +239,7 @@ on_both! {
                     tx.lock_payment(first).await?.ok_or_else(|| Error::internal("gone"))?;
                     pass(tx, Duration::from_millis(200)).await?;
                     tx.lock_payment(second).await?.ok_or_else(|| Error::internal("gone"))?;
-                    Ok(tx.insert_agency(&row).await?)
+                    tx.insert_agency(&row).await
                 }
                 .boxed()
             })
@@ -266,7 +266,7 @@ on_both! {
                     }
                     sql(tx, "select count(*) from agencies").await?;
                     pass(tx, Duration::from_millis(100)).await?;
-                    Ok(tx.insert_agency(&row).await?)
+                    tx.insert_agency(&row).await
                 }
                 .boxed()
             })

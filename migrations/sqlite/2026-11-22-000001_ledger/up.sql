@@ -25,7 +25,6 @@ create table tokens (
   expires_at integer,
   revoked_at integer
 ) strict;
-create index tokens_by_agency on tokens (agency_id);
 
 -- Todos of the host platform, mirrored here so that a payment completes one in its own transaction.
 create table todos (
@@ -131,7 +130,14 @@ create table payments_ledger (
   constraint payments_ledger_paid_has_time check (status not in ('succeeded', 'refunded') or paid_at is not null),
   constraint payments_ledger_refunded_has_time check (status <> 'refunded' or refunded_at is not null),
   constraint payments_ledger_reason_only_when_failed check (failure_reason is null or status = 'failed'),
-  constraint payments_ledger_forced_is_bank check (not method_forced or method = 'open_banking')
+  constraint payments_ledger_forced_is_bank check (not method_forced or method = 'open_banking'),
+  constraint payments_ledger_card_within_limit check (
+    method <> 'card' or limit_applied_pence is null or amount_pence <= limit_applied_pence),
+  constraint payments_ledger_manual_counts check (
+    manually_paid_at is null or status in ('succeeded', 'refunded')),
+  constraint payments_ledger_cancelled_by_mark check (status <> 'cancelled' or cancelled_at is not null),
+  constraint payments_ledger_refund_of_proof check (
+    refunded_pence = 0 or status in ('succeeded', 'refunded'))
 ) strict;
 -- Ids are UUIDv7, so descending by id is newest first.
 create index payments_ledger_newest_first on payments_ledger (agency_id, id desc);
@@ -168,6 +174,8 @@ create table checkout_sessions (
   constraint checkout_sessions_key primary key (payment_id, attempt),
   constraint checkout_sessions_open_is_known check (
     state <> 'open' or (session_id is not null and url is not null and expires_at is not null)),
+  constraint checkout_sessions_processing_since check (best <> 'processing' or processing_since is not null),
+  constraint checkout_sessions_reason_only_when_failed check (failure_reason is null or best = 'failed'),
   constraint checkout_sessions_session_whole check ((session_id is null) = (url is null))
 ) strict;
 create index checkout_sessions_due on checkout_sessions (next_read_at) where next_read_at is not null;
@@ -186,7 +194,9 @@ create table payment_intents (
   refunded_pence integer not null
     constraint payment_intents_refunded_not_negative check (refunded_pence >= 0),
   refund_marked integer not null constraint payment_intents_refund_marked_is_boolean check (refund_marked in (0, 1)),
-  recorded_at integer not null
+  recorded_at integer not null,
+  constraint payment_intents_mark_of_proof check (state = 'succeeded' or not refund_marked),
+  constraint payment_intents_refund_decides check (refunded_pence = 0 or state <> 'seen')
 ) strict;
 create index payment_intents_by_payment on payment_intents (payment_id);
 
@@ -214,6 +224,7 @@ create table processed_events (
   received_at integer not null,
   concluded_at integer,
   constraint processed_events_parked_is_due check ((verdict = 'parked') = (due_at is not null)),
+  constraint processed_events_applied_to_payment check (verdict <> 'applied' or payment_id is not null),
   constraint processed_events_parked_has_body check (verdict <> 'parked' or body is not null)
 ) strict;
 create index processed_events_due on processed_events (due_at) where due_at is not null;
@@ -268,6 +279,15 @@ create table audit_log (
   changes text not null,
   -- Dense per agency, in an order that agrees with each payment's versions; null until sealed.
   sequence integer,
+  constraint audit_log_statuses_known check (
+    from_status in ('pending', 'processing', 'succeeded', 'failed', 'refunded', 'cancelled')
+    and to_status in ('pending', 'processing', 'succeeded', 'failed', 'refunded', 'cancelled')),
+  constraint audit_log_payment_whole check (
+    (payment_id is null) = (to_status is null) and (payment_id is null) = (amount_pence is null)),
+  constraint audit_log_from_unless_created check (
+    payment_id is null or (from_status is null) = (action = 'payment.created')),
+  constraint audit_log_anomaly_moves_nothing check (
+    action not in ('payment.anomaly', 'payment.anomaly_resolved') or from_status = to_status),
   constraint audit_log_version_unique unique (payment_id, version),
   constraint audit_log_version_whole check ((payment_id is null) = (version is null)),
   constraint audit_log_created_comes_first check (

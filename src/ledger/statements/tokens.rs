@@ -18,12 +18,8 @@ pub async fn token_by_hash(conn: &mut Conn, sha256: Sha256) -> QueryResult<Optio
     dsl::tokens.filter(dsl::sha256.eq(sha256)).select(TokenRow::as_select()).first(conn).await.optional()
 }
 
-pub async fn tokens(conn: &mut Conn, agency: Option<AgencyId>) -> QueryResult<Vec<TokenRow>> {
-    let mut query = dsl::tokens.select(TokenRow::as_select()).order(dsl::id).into_boxed::<Db>();
-    if let Some(agency) = agency {
-        query = query.filter(dsl::agency_id.eq(agency));
-    }
-    query.load(conn).await
+pub async fn tokens(conn: &mut Conn) -> QueryResult<Vec<TokenRow>> {
+    dsl::tokens.select(TokenRow::as_select()).order(dsl::id).load(conn).await
 }
 
 pub async fn revoke_token(

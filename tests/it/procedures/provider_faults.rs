@@ -127,7 +127,7 @@ on_both! {
         // The link exists all the same, so whoever has it can pay.
         let session = app.calmony().sessions().pop().unwrap();
         let row = PaymentId::parse(&id).unwrap();
-        let stored = app.ledger.read(move |tx| async move { Ok(tx.session(row, 1).await?) }.boxed()).await;
+        let stored = app.ledger.read(move |tx| async move { tx.session(row, 1).await }.boxed()).await;
         let stored = stored.unwrap().unwrap();
         assert_eq!((stored.state, stored.url), (SessionState::Open, Some(session.url)));
         app.calmony().pay(&session.id, Method::Card).await.unwrap();
@@ -169,7 +169,7 @@ on_both! {
         let id = PaymentId::parse(fault.data["ledgerEntryId"].as_str().unwrap()).unwrap();
         let now = Timestamp::now();
         let until = now.plus(Duration::from_secs(60));
-        let lease = app.ledger.write(move |tx| async move { Ok(tx.lease_session(id, 1, now, until).await?) }.boxed());
+        let lease = app.ledger.write(move |tx| async move { tx.lease_session(id, 1, now, until).await }.boxed());
         assert!(lease.await.unwrap());
         let fault = app.agent().fails(METHOD, params("leased")).await;
         assert_eq!((fault.code, fault.kind()), (-32009, "IN_PROGRESS"), "{fault:?}");
