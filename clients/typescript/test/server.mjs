@@ -37,6 +37,7 @@ export async function startServer(env = {}) {
   };
   // Whatever happens to the tests, the server does not outlive them.
   process.once("exit", () => server.kill("SIGKILL"));
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
   const line = await new Promise((resolve, reject) => {
     createInterface({ input: server.stdout }).once("line", resolve);
     ended.then((code) => reject(new Error(`quittance dev ended with ${code}: ${log}`)));
