@@ -256,3 +256,56 @@ fn tidy(schema: Value) -> Value {
     RecursiveTransform(strip).transform(&mut schema);
     schema.to_value()
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::Serialize;
+
+    use super::*;
+    use crate::domain::Role;
+
+    /// Shows a toy.
+    #[derive(Deserialize, JsonSchema)]
+    #[allow(dead_code, reason = "only described")]
+    struct ToyInput {
+        /// Of it.
+        colour: Option<Colour>,
+    }
+
+    /// A colour.
+    #[derive(Deserialize, Serialize, JsonSchema)]
+    struct Colour {
+        name: Option<String>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    struct Undescribed {}
+
+    fn toy<I, O>(output: fn() -> O) -> Procedure
+    where
+        I: serde::de::DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + Send + 'static,
+    {
+        Procedure::query("toy.show", Role::Agent, &[], move |_, _: I| async move { Ok(output()) })
+    }
+
+    #[test]
+    fn a_name_with_two_schemas_is_refused() {
+        // What goes in may lack its name, what comes out has one or `null`.
+        let fault = document(&[toy::<ToyInput, _>(|| Colour { name: None })], "[]").unwrap_err();
+        assert!(fault.starts_with("Colour has two schemas"), "{fault}");
+        assert!(document(&[toy::<ToyInput, _>(|| true)], "[]").is_ok());
+    }
+
+    #[test]
+    fn a_procedure_must_be_described_and_an_example_have_one() {
+        let fault = document(&[toy::<Undescribed, _>(|| true)], "[]").unwrap_err();
+        assert_eq!(fault, "toy.show lacks a description");
+        let stray = r#"[{ "method": "toy.hide", "name": "x", "params": {}, "result": null }]"#;
+        let fault = document(&[toy::<ToyInput, _>(|| true)], stray).unwrap_err();
+        assert_eq!(fault, "an example is of toy.hide, which does not exist");
+        let keyless = toy::<ToyInput, _>(|| true).repeatable_by("key");
+        assert_eq!(document(&[keyless], "[]").unwrap_err(), "toy.show has no field key");
+    }
+}

@@ -808,7 +808,7 @@ export interface Errors {
   "payment.getCardLimit": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.updateCardLimit": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.cancelPayment": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
-  "payment.markPaymentRefunded": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.markPaymentRefunded": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.renewCheckout": AlreadyPaidErrorData | BusyErrorData | ForbiddenErrorData | InProgressErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | OpenPaymentExistsErrorData | PaymentInFlightErrorData | ProviderRejectedErrorData | ProviderUnavailableErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.auditTrail": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.listAnomalies": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
@@ -902,7 +902,7 @@ export interface Client {
     /**
      * Records that all the money of a succeeded payment went back outside the platform. Moves no money. Repeating it with the same reference is harmless. Money that comes in later makes the payment `succeeded` again.
      *
-     * A mutation for role admin. May fail with INVALID_TRANSITION, NOT_FOUND, PAYMENT_IN_FLIGHT.
+     * A mutation for role admin. May fail with INVALID_TRANSITION, NOT_FOUND.
      */
     readonly markPaymentRefunded: Mutation<"payment.markPaymentRefunded">;
     /**

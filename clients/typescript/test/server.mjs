@@ -12,9 +12,11 @@ const binary = process.env.QUITTANCE_BIN ?? fileURLToPath(new URL("../../../targ
 export async function startServer(env = {}) {
   const folder = await mkdtemp(join(tmpdir(), "quittance-client-"));
   const free = "127.0.0.1:0";
-  const server = spawn(binary, ["dev"], {
+  // The shell ends the server when its stdin closes: by `stop`, or because the test died, however it did.
+  const guard = '"$0" dev </dev/null & pid=$!; exec >/dev/null 2>&1; cat; kill $pid; wait $pid';
+  const server = spawn("sh", ["-c", guard, binary], {
     cwd: folder,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     env: {
       ...process.env,
       RUST_LOG: "warn",
@@ -31,15 +33,14 @@ export async function startServer(env = {}) {
   server.stderr.on("data", (text) => (log += text));
   const ended = new Promise((resolve) => server.once("exit", resolve));
   const stop = async () => {
-    server.kill("SIGTERM");
+    server.stdin.end();
     await ended;
     await rm(folder, { recursive: true, force: true });
   };
-  // Whatever happens to the tests, the server does not outlive them.
-  process.once("exit", () => server.kill("SIGKILL"));
   const line = await new Promise((resolve, reject) => {
-    createInterface({ input: server.stdout }).once("line", resolve);
-    ended.then((code) => reject(new Error(`quittance dev ended with ${code}: ${log}`)));
+    const lines = createInterface({ input: server.stdout });
+    lines.once("line", resolve);
+    lines.once("close", () => reject(new Error(`quittance dev ended: ${log}`)));
   });
   const ready = JSON.parse(line);
   return { ready, url: `${ready.rpc}/rpc`, stop };

@@ -59,3 +59,34 @@ pub fn check(method: &str, answer: &Value) {
         validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(faults.is_empty(), "{method} does not promise {value}: {faults:?}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(method: &str, answer: &Value) -> bool {
+        std::panic::catch_unwind(|| check(method, answer)).is_err()
+    }
+
+    #[test]
+    fn what_is_not_promised_is_noticed() {
+        let limit = |fields: Value| json!({ "id": 1, "result": fields });
+        assert!(!refused("payment.getCardLimit", &limit(json!({ "maxCardPaymentPence": null }))));
+        for result in [
+            json!({}),
+            json!({ "maxCardPaymentPence": "1" }),
+            json!({ "maxCardPaymentPence": -1 }),
+            json!({ "maxCardPaymentPence": 1, "currency": "GBP" }),
+        ] {
+            assert!(refused("payment.getCardLimit", &limit(result.clone())), "{result}");
+        }
+        let fault = |code: i64, data: Value| json!({ "id": 1, "error": { "code": code, "data": data } });
+        let busy = json!({ "kind": "BUSY", "retryAfterMs": 1, "requestId": "x" });
+        assert!(!refused("payment.stats", &fault(-32053, busy.clone())));
+        assert!(!refused("payment.stats", &fault(-32601, Value::Null)));
+        assert!(refused("payment.stats", &fault(-32004, busy.clone())), "another code");
+        assert!(refused("payment.stats", &fault(-32053, json!({ "kind": "BUSY", "requestId": "x" }))));
+        let absent = json!({ "kind": "NOT_FOUND", "what": "x", "id": "x", "requestId": "x" });
+        assert!(refused("payment.stats", &fault(-32004, absent)), "a kind the procedure can't fail with");
+    }
+}
