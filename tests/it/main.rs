@@ -11,6 +11,7 @@ mod ledger_rules;
 mod ledger_schema;
 mod ledger_writes;
 mod openrpc;
+mod ops;
 mod orders;
 mod parking;
 mod procedures;
