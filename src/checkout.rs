@@ -157,6 +157,12 @@ async fn store(
     }
     let session = SessionRow { leased_until: None, ..session };
     match answer {
+        Ok(Made { session_id, .. }) if tx.session_by_id(&session_id).await?.is_some() => {
+            tracing::error!(payment = %id, %session_id, "Calmony Pay gave this session to another payment before");
+            let next_read_at = next_repeat(&session, cause.at, time_scale);
+            tx.update_session(&SessionRow { next_read_at: Some(next_read_at), ..session }).await?;
+            Ok(Stored::Unknown)
+        }
         Ok(Made { session_id, url }) => {
             let row = SessionRow {
                 state: SessionState::Open,

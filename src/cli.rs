@@ -121,7 +121,7 @@ fn write_client(out: &Path) -> Outcome {
 }
 
 async fn migrate(database: DatabaseArgs) -> Outcome {
-    let applied = ledger::migrate(&database.database_url, !database.no_migrate).await.map_err(story)?;
+    let applied = ledger::migrate(&database.url()?, !database.no_migrate).await.map_err(story)?;
     let word = if database.no_migrate { "pending" } else { "applied" };
     print(serde_json::json!({ word: applied }), || match applied.as_slice() {
         [] => "nothing to migrate".to_owned(),
@@ -132,7 +132,7 @@ async fn migrate(database: DatabaseArgs) -> Outcome {
 
 /// As [`open`], refusing a SQLite file that is not there: a mistyped path should not make a new ledger.
 async fn open_existing(database: &DatabaseArgs) -> Result<Ledger, String> {
-    match &database.database_url {
+    match database.url()? {
         DatabaseUrl::Sqlite(path) if !path.exists() => Err(format!(
             "{} does not exist; set DATABASE_URL (`quittance dev` keeps its own in .quittance/dev.db)",
             path.display()
@@ -143,8 +143,9 @@ async fn open_existing(database: &DatabaseArgs) -> Result<Ledger, String> {
 
 /// Migrates, or refuses where told not to, and opens.
 async fn open(database: &DatabaseArgs) -> Result<Ledger, String> {
-    ready(&database.database_url, database.no_migrate).await?;
-    Ledger::open(&database.database_url).await.map_err(story)
+    let url = database.url()?;
+    ready(&url, database.no_migrate).await?;
+    Ledger::open(&url).await.map_err(story)
 }
 
 async fn ready(url: &DatabaseUrl, no_migrate: bool) -> Outcome {

@@ -27,11 +27,38 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
     /// Where the database is: sqlite://PATH or postgres://…
+    // Taken as a secret and parsed later: clap would show a wrong value, password and all.
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite://quittance.db", hide_env_values = true)]
-    pub database_url: DatabaseUrl,
+    pub database_url: SecretString,
     /// Refuse to start where migrations are pending, instead of applying them.
     #[arg(long)]
     pub no_migrate: bool,
+}
+
+impl DatabaseArgs {
+    /// Where the database is. The error names the variable and not its value, which may hold a password.
+    pub fn url(&self) -> Result<DatabaseUrl, String> {
+        self.database_url.expose_secret().parse().map_err(|why| format!("DATABASE_URL {why}"))
+    }
+}
+
+/// Forgets variables of ours that are set to nothing: an empty one counts as not set, as a line `NAME=` in a file of
+/// variables is meant.
+///
+/// # Safety
+///
+/// No other thread may run yet: the environment is the process's, and has no lock.
+pub unsafe fn forget_empty_variables() {
+    let ours = |name: &str| {
+        ["QUITTANCE_", "CALMONY_PAY_", "INNGEST_"].iter().any(|prefix| name.starts_with(prefix))
+            || matches!(name, "DATABASE_URL" | "RUST_LOG")
+    };
+    for (name, value) in std::env::vars_os() {
+        if value.is_empty() && name.to_str().is_some_and(ours) {
+            // SAFETY: the caller says that this is the only thread.
+            unsafe { std::env::remove_var(&name) };
+        }
+    }
 }
 
 /// How logs are written, and how much.
@@ -90,8 +117,13 @@ pub struct CalmonyArgs {
     #[arg(long, env = "CALMONY_PAY_WEBHOOK_SECRET_FILE")]
     pub calmony_pay_webhook_secret_file: Option<PathBuf>,
     /// Calmony Pay's API: https, or http on a loopback address.
-    #[arg(long, env = "CALMONY_PAY_API_URL", default_value = "https://api.calmonypay.com/v1", value_parser = safe_link)]
-    pub calmony_pay_api_url: Url,
+    #[arg(
+        long,
+        env = "CALMONY_PAY_API_URL",
+        default_value = "https://api.calmonypay.com/v1",
+        hide_env_values = true
+    )]
+    pub calmony_pay_api_url: SecretString,
 }
 
 /// How to speak with Calmony Pay, checked.
@@ -132,7 +164,9 @@ impl CalmonyArgs {
             }
         }
         let webhook_secrets = secrets.into_iter().map(SecretString::from).collect();
-        Ok(Calmony { api_url: self.calmony_pay_api_url.clone(), secret_key, webhook_secrets })
+        let api_url = safe_link(self.calmony_pay_api_url.expose_secret())
+            .map_err(|why| format!("CALMONY_PAY_API_URL {why}"))?;
+        Ok(Calmony { api_url, secret_key, webhook_secrets })
     }
 }
 
@@ -183,7 +217,7 @@ pub fn is_public(url: &Url) -> bool {
 }
 
 fn safe_link(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let url: Url = text.parse().map_err(|error| format!("is not a URL: {error}"))?;
     is_safe_link(&url).then_some(url).ok_or_else(|| "must be https, or http on a loopback address".into())
 }
 

@@ -308,12 +308,17 @@ impl Error {
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         let away = match &error {
-            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
+            DieselError::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                _,
+            ) => true,
             DieselError::BrokenTransactionManager => true,
             // SQLite's words for a lock that another process holds.
             DieselError::DatabaseError(_, info) => {
                 matches!(info.message(), "database is locked" | "database table is locked")
                     || info.message().contains("statement timeout")
+                    || info.message().contains("terminating connection")
+                    || info.message().contains("connection closed")
             }
             _ => false,
         };

@@ -89,8 +89,10 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         reason: Some(why.to_string()),
         payment_id: None,
         tries: 1,
+        failures: 0,
         due_at: None,
         leased_until: None,
+        reused_at: None,
         body: Some(body.to_vec()),
         received_at: now,
         concluded_at: Some(now),
@@ -106,19 +108,29 @@ async fn recognise(app: &App, known: EventRow, event: Event) -> Result<Receipt, 
     }
     tracing::warn!(event = %event.id, "the provider used an event id twice, for different facts");
     metrics::counter!("quittance_event_id_reuse_total").increment(1);
-    if let Some(payment_id) = known.payment_id {
-        app.ledger.write(move |tx| async move { note_reuse(tx, payment_id, &event).await }.boxed()).await?;
-    }
+    app.ledger
+        .write(move |tx| {
+            async move {
+                let known = tx.lock_event(&event.id).await?;
+                tx.note_reused(&event.id, Timestamp::now()).await?;
+                // One without a payment shows it in the inbox, and on its payment once it has one.
+                match known.and_then(|known| known.payment_id) {
+                    Some(payment) => note_reuse(tx, payment, &event.id).await,
+                    None => Ok(()),
+                }
+            }
+            .boxed()
+        })
+        .await?;
     Ok(Receipt::Reused)
 }
 
-async fn note_reuse(tx: &mut Tx, payment_id: PaymentId, event: &Event) -> Result<(), Error> {
+/// Raises the anomaly of an id that came again with other facts; once a payment and event.
+async fn note_reuse(tx: &mut Tx, payment_id: PaymentId, event: &EventId) -> Result<(), Error> {
     let Some(payment) = tx.lock_payment(payment_id).await? else { return Ok(()) };
-    let detail =
-        format!("event {} came again as {} with other facts; the first stand", event.id, event.event_type);
-    let what =
-        Happening::Noticed { kind: AnomalyKind::EventIdReuse, reference: event.id.to_string(), detail };
-    happened(tx, payment, &what, &Cause::calmony_pay(event.created_at)).await.map(drop)
+    let detail = format!("event {event} came again with other facts; the first stand");
+    let what = Happening::Noticed { kind: AnomalyKind::EventIdReuse, reference: event.to_string(), detail };
+    happened(tx, payment, &what, &Cause::calmony_pay(None)).await.map(drop)
 }
 
 /// Whether a delivery says what the stored one said.
@@ -237,6 +249,7 @@ pub fn due_now(row: EventRow) -> Option<EventRow> {
         due_at: Some(Timestamp::now()),
         leased_until: None,
         tries: 0,
+        failures: 0,
         concluded_at: None,
         ..row
     })
@@ -260,8 +273,10 @@ fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> Ev
         reason: Some(reason.to_owned()),
         payment_id: None,
         tries: 1,
+        failures: 0,
         due_at: Some(now.plus(retry_after)),
         leased_until: None,
+        reused_at: None,
         body: Some(body.to_vec()),
         received_at: now,
         concluded_at: None,

@@ -95,7 +95,7 @@ pub fn procedures() -> Vec<Procedure> {
         Procedure::mutation(
             "payment.resolveAnomaly",
             Admin,
-            &[NotFound, IdempotencyMismatch],
+            &[NotFound, PaymentInFlight, IdempotencyMismatch],
             resolve_anomaly::run,
         ),
     ]

@@ -13,19 +13,24 @@ use crate::config::LogFormat;
 const DURATION_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Where jsonrpsee and hyper would log what they carry.
-const BODIES_AT_TRACE: &[&str] =
-    &["jsonrpsee", "jsonrpsee-http", "jsonrpsee-server", "jsonrpsee_server", "jsonrpsee_core", "hyper"];
+/// What would log the bodies and rows it carries, past `info`.
+const WRITE_BODIES: &[&str] = &[
+    "hyper",
+    "jsonrpsee",
+    "jsonrpsee-http",
+    "jsonrpsee-server",
+    "jsonrpsee_core",
+    "jsonrpsee_server",
+    "tokio_postgres",
+];
 
 /// Starts logging. Pretty on a terminal, else one JSON object a line.
 pub fn start_logs(filter: &str, format: Option<LogFormat>) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    // jsonrpsee writes bodies at its finest level, and no body belongs in a log.
-    let filter =
-        BODIES_AT_TRACE.iter().fold(filter, |filter, target| match format!("{target}=debug").parse() {
-            Ok(cap) if filter.max_level_hint() == Some(LevelFilter::TRACE) => filter.add_directive(cap),
-            _ => filter,
-        });
+    // No body and no row belongs in a log, however much is asked for.
+    let wordy = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
+    let caps = WRITE_BODIES.iter().filter(|_| wordy).flat_map(|target| format!("{target}=info").parse());
+    let filter = caps.fold(filter, EnvFilter::add_directive);
     let on_terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     let registry = tracing_subscriber::registry().with(filter);

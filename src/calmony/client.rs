@@ -16,7 +16,7 @@ use url::Url;
 
 pub use breaker::Breaker;
 
-use super::event::{machine_word, pence, text};
+use super::event::{currency, machine_word, pence, text};
 use crate::domain::{
     AgencyId, FreeText, IntentId, PaymentId, PaymentMethod, Pence, SessionId,
     lifecycle::{Report, Reported},
@@ -164,7 +164,8 @@ impl Client {
             id: String,
             url: String,
         }
-        let Answer { id, url } = serde_json::from_value(answer).map_err(CallFault::unknown)?;
+        let Answer { id, url } =
+            serde_json::from_value(answer).map_err(|_| CallFault::unknown("an answer without id and url"))?;
         let session_id = SessionId::parse(&id).ok_or_else(|| CallFault::unknown("an unusable session id"))?;
         if url.len() > MAX_URL_BYTES || !Url::parse(&url).is_ok_and(|url| is_safe_link(&url)) {
             return Err(CallFault::unknown("a link that is neither https nor loopback"));
@@ -208,7 +209,7 @@ impl Client {
         Ok(IntentReading {
             report,
             amount: pence(&answer["amount"]),
-            currency: text(&answer["currency"]),
+            currency: currency(&answer["currency"]),
             ledger_ref: text(&answer["metadata"]["ledger_id"]),
             agency_ref: text(&answer["metadata"]["agency_id"]),
             failure_code: answer["last_payment_error"]["code"].as_str().and_then(machine_word),
@@ -249,7 +250,9 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         match status {
-            StatusCode::OK | StatusCode::CREATED => serde_json::from_slice(&body).map_err(CallFault::unknown),
+            StatusCode::OK | StatusCode::CREATED => {
+                serde_json::from_slice(&body).map_err(|_| CallFault::unknown("an answer that is no JSON"))
+            }
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
                 let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
                 let code = envelope["error"]["code"].as_str().and_then(machine_word);

@@ -10,6 +10,8 @@ use crate::domain::{
     lifecycle::{Report, Reported},
 };
 
+/// Seconds since 1970 that both databases can keep: up to the year 9999.
+const CALENDAR: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
 /// Longest text kept from an event in a column of the inbox, in bytes.
 const MAX_TEXT_BYTES: usize = 255;
 
@@ -101,13 +103,18 @@ impl Event {
         let own_session = object_id.as_deref().filter(|_| of_session);
         let session_id =
             own_session.or_else(|| reference(&object["checkout_session"])).and_then(SessionId::parse);
-        let (mut amount, currency) =
-            (pence(&object[if of_session { "amount_total" } else { "amount" }]), text(&object["currency"]));
+        let (mut amount, currency) = (
+            pence(&object[if of_session { "amount_total" } else { "amount" }]),
+            currency(&object["currency"]),
+        );
         let refunded = match pence(&object["amount_refunded"]) {
             Reported::Absent => None,
             Reported::Pence(pence) => Some(pence),
             Reported::Unreadable => {
-                amount = Reported::Unreadable;
+                // How much went back can't be said, so nothing is concluded from it.
+                if event_type.ends_with(".refunded") {
+                    amount = Reported::Unreadable;
+                }
                 None
             }
         };
@@ -131,7 +138,10 @@ impl Event {
         let metadata = &object["metadata"];
         Ok(Self {
             id,
-            created_at: envelope["created"].as_i64().and_then(Timestamp::from_seconds),
+            created_at: envelope["created"]
+                .as_i64()
+                .filter(|s| CALENDAR.contains(s))
+                .and_then(Timestamp::from_seconds),
             object_id,
             intent_id,
             session_id,
@@ -173,6 +183,14 @@ pub(super) fn pence(value: &Value) -> Reported {
     match value {
         Value::Null => Reported::Absent,
         other => other.as_i64().and_then(Pence::new).map_or(Reported::Unreadable, Reported::Pence),
+    }
+}
+
+/// A currency; something that is none reads as a foreign one, so that it never passes for pounds.
+pub(super) fn currency(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        other => Some(text(other).unwrap_or_else(|| "unreadable".into())),
     }
 }
 

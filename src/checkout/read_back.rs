@@ -55,7 +55,7 @@ pub async fn read_back(app: &App, session: &SessionRow) -> Result<ReadBack, Erro
     };
     if let Some(intent) = &reading.intent_id {
         match app.calmony.read_intent(intent).await {
-            Ok(found) => learn(app, session, intent.clone(), found).await?,
+            Ok(found) => learn(app, session, intent.clone(), found, reading.paid).await?,
             Err(fault) => {
                 tracing::warn!(%payment, attempt, %intent, %fault, "an intent could not be read back");
                 visited(app, payment, attempt, move |row, now| schedule::unread(row, now, scale)).await?;
@@ -71,12 +71,24 @@ pub async fn read_back(app: &App, session: &SessionRow) -> Result<ReadBack, Erro
 async fn has_paid(app: &App, session: &SessionRow) -> Result<bool, Error> {
     let (payment, attempt) = (session.payment_id, session.attempt);
     let intents = app.ledger.read(move |tx| async move { tx.intents_of(payment).await }.boxed()).await?;
-    Ok(intents.iter().any(|intent| intent.attempt == Some(attempt) && intent.state != IntentState::Seen))
+    Ok(intents.iter().any(|intent| intent.attempt == Some(attempt) && intent.state == IntentState::Succeeded))
 }
 
 /// Records what an intent says, as an event about it would.
-async fn learn(app: &App, session: &SessionRow, intent: IntentId, found: IntentReading) -> Result<(), Error> {
-    let Some(report) = found.report.clone() else { return Ok(()) };
+async fn learn(
+    app: &App,
+    session: &SessionRow,
+    intent: IntentId,
+    found: IntentReading,
+    session_is_paid: bool,
+) -> Result<(), Error> {
+    let report = match found.report.clone() {
+        refunded @ Some(Report::Refunded(_)) => refunded,
+        // A paid session is a success of its intent, whatever word the intent has for it.
+        _ if session_is_paid => Some(Report::Succeeded),
+        other => other,
+    };
+    let Some(report) = report else { return Ok(()) };
     let (id, attempt) = (session.payment_id, session.attempt);
     let cause = janitor();
     let settled = app
@@ -102,9 +114,10 @@ async fn record(
     report: Report,
     cause: &Cause,
 ) -> Result<Option<Settled>, Error> {
-    let Some(payment) = tx.lock_payment(id).await? else { return Ok(None) };
+    // What is known of the intent decides where it belongs; a conflict sits there.
     let owner = tx.intent(&intent).await?.map(|row| row.payment_id);
-    let what = if disagrees(&payment, owner, &found) {
+    let Some(payment) = tx.lock_payment(owner.unwrap_or(id)).await? else { return Ok(None) };
+    let what = if payment.id != id || disagrees(&payment, &found) {
         let detail = format!("the payment's session names {intent}, which belongs elsewhere");
         Happening::Noticed { kind: AnomalyKind::ReferenceConflict, reference: intent.to_string(), detail }
     } else {
@@ -119,10 +132,11 @@ async fn record(
     Ok(Some(settled))
 }
 
-fn disagrees(payment: &PaymentRow, owner: Option<PaymentId>, found: &IntentReading) -> bool {
-    let names = |named: &Option<String>, own: String| named.as_ref().is_some_and(|named| *named != own);
-    owner.is_some_and(|owner| owner != payment.id)
-        || names(&found.ledger_ref, payment.id.to_string())
+fn disagrees(payment: &PaymentRow, found: &IntentReading) -> bool {
+    let names = |named: &Option<String>, own: String| {
+        named.as_ref().is_some_and(|named| !named.eq_ignore_ascii_case(&own))
+    };
+    names(&found.ledger_ref, payment.id.to_string())
         || names(&found.agency_ref, payment.agency_id.to_string())
 }
 

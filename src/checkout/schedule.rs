@@ -39,7 +39,7 @@ pub enum Next {
 
 /// After the provider said how a session stands.
 pub fn after_reading(row: &SessionRow, reading: &SessionReading, now: Timestamp, time_scale: f64) -> Next {
-    let over = row.expires_at.is_none_or(|at| at.plus(EXPIRY_MARGIN.mul_f64(time_scale)) <= now);
+    let over = is_over(row, now, time_scale);
     let again = Next::At(next_read(row.created_at, now, time_scale));
     match row.processing_since.filter(|_| row.best == AttemptBest::Processing) {
         Some(since) if since.plus(STUCK_AFTER.mul_f64(time_scale)) <= now => Next::Stuck,
@@ -52,9 +52,24 @@ pub fn after_reading(row: &SessionRow, reading: &SessionReading, now: Timestamp,
     }
 }
 
-/// After a visit that learned nothing: the provider did not answer.
+/// After a visit that learned nothing: the provider did not answer. Past its expiry a session is still asked after,
+/// hourly, since money may have come through it; after as long as makes a payment stuck it is let go.
 pub fn unread(row: &SessionRow, now: Timestamp, time_scale: f64) -> Next {
-    Next::At(next_read(row.created_at, now, time_scale))
+    let past = |since: Timestamp| since.plus(STUCK_AFTER.mul_f64(time_scale)) <= now;
+    match row.processing_since.filter(|_| row.best == AttemptBest::Processing) {
+        Some(since) if past(since) => Next::Stuck,
+        Some(_) if is_over(row, now, time_scale) => {
+            Next::At(now.plus(READ_PROCESSING_EVERY.mul_f64(time_scale)))
+        }
+        None if past(row.created_at) => Next::Over,
+        Some(_) | None if is_over(row, now, time_scale) => Next::At(now.plus(HOUR.mul_f64(time_scale))),
+        Some(_) | None => Next::At(next_read(row.created_at, now, time_scale)),
+    }
+}
+
+/// Whether the session's link is past its expiry and the margin.
+fn is_over(row: &SessionRow, now: Timestamp, time_scale: f64) -> bool {
+    row.expires_at.is_none_or(|at| at.plus(EXPIRY_MARGIN.mul_f64(time_scale)) <= now)
 }
 
 /// When a session opened at `opened_at` is read next, after `now`; the last time is its expiry and a margin.

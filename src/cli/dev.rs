@@ -1,6 +1,6 @@
 //! `quittance dev`: everything on one machine with nothing configured, and a tour to paste.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use clap::Args;
 use secrecy::SecretString;
@@ -17,20 +17,19 @@ use crate::{
     config::{Calmony, DatabaseArgs, ServerArgs},
     demo,
     domain::{Label, Role},
-    ledger::DatabaseUrl,
     sandbox::{Sandbox, SandboxConfig},
     server::serve,
     webhook::WEBHOOK_PATH,
 };
 
 /// Where `dev` keeps its database, unless told otherwise.
-const DATABASE: &str = ".quittance/dev.db";
+const DATABASE: &str = "sqlite://.quittance/dev.db";
 
 #[derive(Args)]
 pub struct DevArgs {
     /// Where the database is; ./.quittance/dev.db unless said
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: Option<DatabaseUrl>,
+    database_url: Option<SecretString>,
     /// The sandbox that plays Calmony Pay
     #[arg(long, env = "QUITTANCE_SANDBOX_ADDR", default_value = "127.0.0.1:4010")]
     sandbox_addr: SocketAddr,
@@ -40,10 +39,10 @@ pub struct DevArgs {
 
 /// Runs the server, the sandbox and a demo agency until told to stop.
 pub async fn run(args: DevArgs) -> Outcome {
-    let database_url = args.database_url.unwrap_or_else(|| DatabaseUrl::Sqlite(PathBuf::from(DATABASE)));
+    let database_url = args.database_url.unwrap_or_else(|| DATABASE.into());
     let database = DatabaseArgs { database_url, no_migrate: false };
+    let _lock = lock(&database.url()?)?;
     let ledger = open(&database).await?;
-    let _lock = lock(&database.database_url)?;
     let (listeners, addresses) = bind(&args.server).await?;
     let stopping = stop_on_signal()?;
 

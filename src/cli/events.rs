@@ -97,6 +97,8 @@ fn described(row: &EventRow) -> Value {
         "paymentStatus": row.payment_status,
         "refundedPence": row.refunded_pence,
         "tries": row.tries,
+        "failures": row.failures,
+        "reusedAt": row.reused_at,
         "dueAt": row.due_at,
         "createdAt": row.event_created_at,
         "receivedAt": row.received_at,

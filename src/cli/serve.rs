@@ -21,15 +21,15 @@ use crate::{
 /// Runs the server until it is told to stop.
 pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs) -> Outcome {
     let calmony = calmony.check()?;
+    let _lock = lock(&database.url()?)?;
     let ledger = open(&database).await?;
-    let _lock = lock(&database.database_url)?;
     let (listeners, addresses) = bind(&args).await?;
     if !args.public_url.as_ref().is_some_and(is_public) {
         tracing::warn!("QUITTANCE_PUBLIC_URL is not public https: Calmony Pay refuses such return addresses");
     }
     let app = app(ledger, &args, &calmony, addresses.companion)?;
-    announce(&addresses, Map::new());
     let stopping = stop_on_signal()?;
+    announce(&addresses, Map::new());
     serve(app, listeners, settings(&args, &calmony), stopping).await;
     Ok(())
 }

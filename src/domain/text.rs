@@ -80,23 +80,36 @@ fn within(text: &str, max_chars: usize) -> Result<(), String> {
     fits.then_some(()).ok_or_else(|| format!("must be 1 to {max_chars} characters long"))
 }
 
-/// Whether the text holds a run of 13 to 19 digits (spaces and dashes inside it ignored) that begins with 2 to 6
-/// and passes Luhn's check: the form of a payment card's number (ISO/IEC 7812).
+/// Whether the text holds 13 to 19 digits (spaces and dashes between them ignored) that begin with 2 to 6 and pass
+/// Luhn's check: the form of a payment card's number (ISO/IEC 7812). Tried from every group of digits to every later
+/// one, so that a number beside another is still found.
 fn holds_card_number(text: &str) -> bool {
-    let mut run: Vec<u32> = Vec::new();
+    let between = |c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');
+    let mut groups: Vec<Vec<u32>> = vec![Vec::new()];
     for c in text.chars().chain(std::iter::once('.')) {
-        match c.to_digit(10) {
-            Some(digit) => run.push(digit),
-            None if matches!(c, ' ' | '-') => {}
-            None => {
-                if is_card_number(&run) {
+        match (c.to_digit(10), groups.last_mut()) {
+            (Some(digit), Some(group)) => group.push(digit),
+            (None, _) if between(c) => groups.push(Vec::new()),
+            _ => {
+                if any_card_number(&groups) {
                     return true;
                 }
-                run.clear();
+                groups = vec![Vec::new()];
             }
         }
     }
     false
+}
+
+fn any_card_number(groups: &[Vec<u32>]) -> bool {
+    (0..groups.len()).any(|first| {
+        let mut digits = Vec::new();
+        groups[first..].iter().any(|group| {
+            digits.extend_from_slice(group);
+            // Past the longest number nothing further can be one.
+            digits.len() <= 19 && !group.is_empty() && is_card_number(&digits)
+        })
+    })
 }
 
 fn is_card_number(digits: &[u32]) -> bool {

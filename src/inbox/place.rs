@@ -43,8 +43,10 @@ pub async fn place(tx: &mut Tx, event: &Event) -> Result<Place, Error> {
     let disagrees = |named: Option<PaymentId>| named.is_some_and(|named| named != payment.id);
     let another_payment =
         event.ledger_ref.is_some() && by_metadata != Some(payment.id) || disagrees(by_session);
-    let another_agency =
-        event.agency_ref.as_deref().is_some_and(|agency| agency != payment.agency_id.to_string());
+    let another_agency = event
+        .agency_ref
+        .as_deref()
+        .is_some_and(|agency| !agency.eq_ignore_ascii_case(&payment.agency_id.to_string()));
     Ok(if another_payment || another_agency { Place::Conflict(payment) } else { Place::At(payment) })
 }
 
@@ -56,7 +58,9 @@ pub fn attempt(event: &Event, sessions: &[SessionRow]) -> Option<i32> {
         (Some(named), _) => named.filter(known),
         (None, Some(id)) => {
             let of_session = sessions.iter().find(|session| session.session_id.as_ref() == Some(id));
-            of_session.or_else(|| only(sessions)).map(|session| session.attempt)
+            // Ours may not be stored yet; but where it is, this is another one.
+            let unknown = || only(sessions).filter(|session| session.session_id.is_none());
+            of_session.or_else(unknown).map(|session| session.attempt)
         }
         (None, None) => only(sessions).map(|session| session.attempt),
     }

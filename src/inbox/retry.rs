@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, stream};
 use tracing::Instrument;
 
-use super::{Conclusion, conclude};
+use super::{Conclusion, conclude, note_reuse};
 use crate::{
     App,
     calmony::{
@@ -15,11 +15,11 @@ use crate::{
         event::{Event, Meaning},
     },
     domain::{
-        Timestamp, Verdict,
+        EventId, Timestamp, Verdict,
         lifecycle::{Report, Reported},
     },
     error::Error,
-    ledger::rows::EventRow,
+    ledger::{Tx, rows::EventRow},
 };
 
 /// Why an event is parked: its payment is not known.
@@ -45,7 +45,7 @@ const WAITS: &[Duration] = &[
 /// Tries of an event that keeps failing.
 const MAX_FAILURES: i32 = 8;
 /// How long one worker has an event to itself.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(180);
 /// Events taken at once.
 const BATCH: i64 = 50;
 /// Sessions of one batch read at once: with the longest call (8 s) the batch is through before its lease is over.
@@ -95,44 +95,52 @@ async fn retry_one(app: &App, event: EventRow) {
 async fn retry(app: &App, row: EventRow) -> Result<(), Error> {
     let parsed = Event::parse(row.body.as_deref().unwrap_or_default());
     let Ok(mut event) = parsed else {
-        return settle(app, row, Verdict::Dead, "its body is not readable").await;
+        return postpone(
+            app,
+            EventRow { failures: MAX_FAILURES, ..row },
+            Hitch::Failed("its body is not readable"),
+        )
+        .await;
     };
     if event.meaning == Meaning::PaidUnnamed {
         match name_intent(app, &mut event).await {
             Ok(true) => {}
-            Ok(false) => return postpone(app, row, SESSION_TO_BE_READ, false).await,
+            Ok(false) => return postpone(app, row, Hitch::Unplaced(SESSION_TO_BE_READ)).await,
             Err(fault) => {
                 tracing::warn!(event = %event.id, %fault, "the session of a paid event could not be read");
-                return postpone(app, row, "the session could not be read", true).await;
+                return postpone(app, row, Hitch::Failed("the session could not be read")).await;
             }
         }
     }
-    let (attempted, stored) = (event.clone(), row.clone());
+    let (attempted, id, scale) = (event.clone(), event.id.clone(), app.time_scale);
     let applied =
-        app.ledger.write(move |tx| async move { take_up(tx, &attempted, stored).await }.boxed()).await;
+        app.ledger.write(move |tx| async move { take_up(tx, &attempted, &id, scale).await }.boxed()).await;
     match applied {
-        Ok(None) => Ok(()),
-        Ok(Some(reason)) => postpone(app, row, reason, false).await,
-        Err(Error::Busy { .. }) => postpone(app, row, "the database was busy", true).await,
+        Ok(()) => Ok(()),
+        Err(Error::Busy { .. }) => postpone(app, row, Hitch::Busy).await,
         Err(error) => {
             tracing::error!(event = %event.id, cause = error.story(), "a parked event failed again");
-            postpone(app, row, "could not be applied", true).await
+            postpone(app, row, Hitch::Failed("could not be applied")).await
         }
     }
 }
 
-/// Applies the event and stores its verdict, both or neither; a reason where it stays parked.
-async fn take_up(
-    tx: &mut crate::ledger::Tx,
-    event: &Event,
-    stored: EventRow,
-) -> Result<Option<&'static str>, Error> {
+/// Applies the event and stores its verdict, or parks it again, all in one transaction: whoever makes its payment known
+/// meanwhile waits for this one, and then wakes it.
+async fn take_up(tx: &mut Tx, event: &Event, id: &EventId, time_scale: f64) -> Result<(), Error> {
     let now = Timestamp::now();
+    let Some(stored) = tx.lock_event(id).await?.filter(|row| row.verdict == Verdict::Parked) else {
+        return Ok(());
+    };
     let Some(Conclusion { verdict, reason, payment_id }) = conclude(tx, event, now).await? else {
-        return Ok(None);
+        return Ok(());
     };
     if verdict == Verdict::Parked {
-        return Ok(Some(reason.unwrap_or(NO_PAYMENT_YET)));
+        let row = postponed(stored, Hitch::Unplaced(reason.unwrap_or(NO_PAYMENT_YET)), time_scale);
+        return tx.conclude_event(&row).await;
+    }
+    if let (Some(payment), Some(_)) = (payment_id, stored.reused_at) {
+        note_reuse(tx, payment, id).await?;
     }
     let row = EventRow {
         verdict,
@@ -145,8 +153,7 @@ async fn take_up(
         concluded_at: Some(now),
         ..stored
     };
-    tx.conclude_event(&row).await?;
-    Ok(None)
+    tx.conclude_event(&row).await
 }
 
 /// Reads the session of a paid event that names no intent, and the intent for its amount. `false` where the
@@ -165,30 +172,40 @@ async fn name_intent(app: &App, event: &mut Event) -> Result<bool, CallFault> {
     Ok(true)
 }
 
-/// Parks the event until its next try, or gives it up.
-async fn postpone(app: &App, row: EventRow, reason: &'static str, failed: bool) -> Result<(), Error> {
-    let tries = row.tries + 1;
-    let wait = usize::try_from(tries - 1).ok().and_then(|index| WAITS.get(index));
-    match wait {
-        Some(wait) if !(failed && tries >= MAX_FAILURES) => {
-            let due_at = Some(Timestamp::now().plus(wait.mul_f64(app.time_scale)));
-            let row = EventRow { reason: Some(reason.into()), tries, due_at, leased_until: None, ..row };
-            app.ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed()).await
+/// Why a try came to nothing.
+#[derive(Clone, Copy)]
+enum Hitch {
+    /// There is no payment for it yet, or no intent.
+    Unplaced(&'static str),
+    /// It failed.
+    Failed(&'static str),
+    /// The database had no time; that is not the event's fault, and counts for nothing.
+    Busy,
+}
+
+/// The event parked until its next try, or given up.
+fn postponed(row: EventRow, hitch: Hitch, time_scale: f64) -> EventRow {
+    let nth = |count: i32| usize::try_from(count).ok().and_then(|count| WAITS.get(count).copied());
+    let (tries, failures, wait, reason) = match hitch {
+        Hitch::Unplaced(reason) => (row.tries + 1, row.failures, nth(row.tries), reason),
+        Hitch::Failed(reason) => {
+            let failures = row.failures + 1;
+            (row.tries, failures, nth(failures).filter(|_| failures < MAX_FAILURES), reason)
         }
-        _ => settle(app, EventRow { tries, ..row }, Verdict::Dead, reason).await,
+        Hitch::Busy => (row.tries, row.failures, Some(FIRST_RETRY), "the database was busy"),
+    };
+    let now = Timestamp::now();
+    let row = EventRow { reason: Some(reason.into()), tries, failures, leased_until: None, ..row };
+    match wait {
+        Some(wait) => EventRow { due_at: Some(now.plus(wait.mul_f64(time_scale))), ..row },
+        None => {
+            tracing::warn!(event = %row.event_id, reason, "event given up");
+            EventRow { verdict: Verdict::Dead, due_at: None, concluded_at: Some(now), ..row }
+        }
     }
 }
 
-async fn settle(app: &App, row: EventRow, verdict: Verdict, reason: &'static str) -> Result<(), Error> {
-    tracing::warn!(event = %row.event_id, %verdict, reason, "event given up");
-    let concluded_at = Some(Timestamp::now());
-    let row = EventRow {
-        verdict,
-        reason: Some(reason.into()),
-        due_at: None,
-        leased_until: None,
-        concluded_at,
-        ..row
-    };
+async fn postpone(app: &App, row: EventRow, hitch: Hitch) -> Result<(), Error> {
+    let row = postponed(row, hitch, app.time_scale);
     app.ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed()).await
 }

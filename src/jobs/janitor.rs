@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Sessions taken at once; all of them are visited within the lease.
-const BATCH: i64 = 20;
-/// How long a session is this instance's: two calls each for a whole batch at the provider's pace, and room.
-const LEASE: Duration = Duration::from_secs(60);
+const BATCH: i64 = 10;
+/// How long a session is this instance's: two calls of 8 s each for a whole batch, and room.
+const LEASE: Duration = Duration::from_secs(180);
 
 /// Visits the sessions that are due; says how many.
 pub async fn visit_due(app: &App) -> Result<usize, Error> {
@@ -60,7 +60,7 @@ async fn visit(app: &App, session: &SessionRow) -> Result<(), Error> {
 /// Asks again for a session whose outcome is unknown, under the key it was asked for first.
 async fn repeat_create(app: &App, session: &SessionRow) -> Result<(), Error> {
     let id = session.payment_id;
-    if session.created_at.plus(REPEAT_FOR) <= Timestamp::now() {
+    if session.created_at.plus(REPEAT_FOR.mul_f64(app.time_scale)) <= Timestamp::now() {
         // The provider is about to forget the key, and with it whatever was made. Nobody was given its link.
         return checkout::visited(app, id, session.attempt, |_, _| Next::Over).await;
     }

@@ -129,6 +129,10 @@ statements! {
     events {
         /// One event.
         event(id: &EventId) -> Option<EventRow>;
+        /// One event, locked.
+        lock_event(id: &EventId) -> Option<EventRow>;
+        /// Notes that an event's id came again with other facts.
+        note_reused(id: &EventId, at: Timestamp) -> ();
         /// Adds an event unless its id is known; says whether it did.
         insert_event(row: &EventRow) -> bool;
         /// Writes the verdict, and what goes with it, of a known event.

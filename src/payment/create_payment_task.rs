@@ -107,7 +107,15 @@ async fn enter(tx: &mut Tx, call: &Call, input: Input) -> Result<Entered, Error>
         None => None,
     };
     let task_id = match &input.custom_payment_task_id {
-        Some(sent) => Some(free_task(tx, call, sent).await?),
+        Some(sent) => match free_task(tx, call, sent).await {
+            Ok(task) => Some(task),
+            Err(taken @ (Error::OpenPaymentExists { .. } | Error::AlreadyPaid { .. })) => {
+                // Perhaps by a call with this key, while this one waited for the task.
+                let known = find_known(tx, call, &input, params_sha256).await?;
+                return known.map(Entered::Known).ok_or(taken);
+            }
+            Err(other) => return Err(other),
+        },
         None => None,
     };
     let agency = tx.agency(agency_id).await?.ok_or_else(|| Error::internal("the caller's agency is gone"))?;

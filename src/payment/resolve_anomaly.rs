@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Anomaly, cause, lock_own};
 use crate::{
-    domain::{AnomalyId, AnomalyStatus, AuditAction, FreeText, Resolution},
+    domain::{AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, FreeText, PaymentStatus, Resolution},
     error::Error,
     ledger::{AuditEntry, Change, Tx, rows::AnomalyRow},
     rpc::procedure::Call,
@@ -41,8 +41,13 @@ async fn resolve(tx: &mut Tx, call: &Call, id: AnomalyId, input: Input) -> Resul
     let payment = lock_own(tx, call, payment_id).await?;
     // Read again under the lock: somebody may have settled it meanwhile.
     let row = tx.anomaly(id).await?.ok_or_else(absent)?;
+    let in_flight = payment.status == PaymentStatus::Processing;
     let Input { anomaly_id: _, resolution, note } = input;
     match row.status {
+        AnomalyStatus::Open if row.kind == AnomalyKind::StuckProcessing && in_flight => {
+            // While it is open an admin may mark the payment paid or cancel it; settled first, nobody could.
+            return Err(Error::PaymentInFlight { asked: "settled" });
+        }
         AnomalyStatus::Open => {}
         AnomalyStatus::Resolved if row.resolution == Some(resolution) && row.note.as_ref() == Some(&note) => {
             return Ok(Anomaly::from(row));

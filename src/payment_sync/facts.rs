@@ -136,6 +136,8 @@ impl Subject {
             session.best = best;
             if best == AttemptBest::Processing {
                 session.processing_since = Some(cause.at);
+                // The janitor may have been done with it; money on its way is worth another look.
+                session.next_read_at.get_or_insert(cause.at);
             }
             session.failure_reason =
                 (best == AttemptBest::Failed).then(|| self.failure_code.clone()).flatten();

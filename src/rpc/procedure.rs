@@ -237,7 +237,7 @@ impl InputFields {
         let unknown = unknown.to_ascii_lowercase();
         let alike = |name: &&String| strsim::jaro_winkler(&name.to_ascii_lowercase(), &unknown);
         let best = self.known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
-        (alike(&best) > 0.7).then_some(best.as_str())
+        Some(best.as_str())
     }
 }
 

@@ -217,8 +217,12 @@ create table processed_events (
   reason text,
   payment_id uuid constraint processed_events_payment references payments_ledger,
   tries integer not null,
+  -- Tries that failed, as opposed to those that found no payment.
+  failures integer not null default 0,
   due_at timestamptz,
   leased_until timestamptz,
+  -- When the id came again with other facts.
+  reused_at timestamptz,
   body bytea,
   received_at timestamptz not null,
   concluded_at timestamptz,

@@ -218,8 +218,12 @@ create table processed_events (
   reason text,
   payment_id blob constraint processed_events_payment references payments_ledger,
   tries integer not null,
+  -- Tries that failed, as opposed to those that found no payment.
+  failures integer not null default 0,
   due_at integer,
   leased_until integer,
+  -- When the id came again with other facts.
+  reused_at integer,
   body blob,
   received_at integer not null,
   concluded_at integer,

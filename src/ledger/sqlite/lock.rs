@@ -13,7 +13,13 @@ pub struct ServerLock(#[allow(dead_code, reason = "held, not read")] File);
 impl ServerLock {
     /// Takes the lock, or says that another server has it.
     pub fn take(database: &Path) -> Result<Self, Error> {
-        let path = database.with_added_extension("lock");
+        // The file itself, not a link to it, or a second server could come in by another name.
+        let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+        let path = real.with_added_extension("lock");
+        if let Some(folder) = path.parent() {
+            // Nothing to lock in a folder that can't be made; the next line says so.
+            let _ = std::fs::create_dir_all(folder);
+        }
         let file = File::options()
             .create(true)
             .truncate(false)

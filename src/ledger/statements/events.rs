@@ -14,6 +14,16 @@ pub async fn event(conn: &mut Conn, id: &EventId) -> QueryResult<Option<EventRow
     dsl::processed_events.find(id).select(EventRow::as_select()).first(conn).await.optional()
 }
 
+pub async fn lock_event(conn: &mut Conn, id: &EventId) -> QueryResult<Option<EventRow>> {
+    let query = for_update!(dsl::processed_events.find(id).select(EventRow::as_select()));
+    query.first(conn).await.optional()
+}
+
+pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryResult<()> {
+    let event = dsl::processed_events.find(id);
+    diesel::update(event).set(dsl::reused_at.eq(at)).execute(conn).await.map(drop)
+}
+
 pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
     let insert = diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing();
     Ok(insert.execute(conn).await? == 1)
@@ -25,6 +35,7 @@ pub async fn conclude_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> 
         dsl::reason.eq(&row.reason),
         dsl::payment_id.eq(row.payment_id),
         dsl::tries.eq(row.tries),
+        dsl::failures.eq(row.failures),
         dsl::due_at.eq(row.due_at),
         dsl::leased_until.eq(row.leased_until),
         dsl::body.eq(&row.body),
@@ -44,11 +55,13 @@ pub async fn wake_events(
 ) -> QueryResult<usize> {
     let mut woken = 0;
     if let Some(intent) = intent {
-        let waiting = dsl::processed_events.filter(dsl::due_at.gt(now)).filter(dsl::intent_id.eq(intent));
+        let waiting =
+            dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq(intent));
         woken += diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await?;
     }
     if let Some(session) = session {
-        let waiting = dsl::processed_events.filter(dsl::due_at.gt(now)).filter(dsl::session_id.eq(session));
+        let waiting =
+            dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq(session));
         woken += diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await?;
     }
     Ok(woken)

@@ -97,6 +97,7 @@ pub async fn set_attempt_best(conn: &mut Conn, row: &SessionRow) -> QueryResult<
         dsl::best.eq(row.best),
         dsl::failure_reason.eq(&row.failure_reason),
         dsl::processing_since.eq(row.processing_since),
+        dsl::next_read_at.eq(row.next_read_at),
     );
     let target = dsl::checkout_sessions.find((row.payment_id, row.attempt));
     diesel::update(target).set(change).execute(conn).await.map(drop)
