@@ -9,7 +9,8 @@ use crate::harness::{Database, Event, Options, Refused, Sql, TestApp, on_both};
 
 const AMOUNT: i64 = 25_000;
 
-/// A constraint and a change that breaks it and no other. `$now` is a time, `$uuid` a fresh id, `$hash` 32 bytes.
+/// A constraint and a change that breaks it and no other. `$now` is a time, `$uuid` a fresh id, `$hash` 32 bytes;
+/// `$entry` and `$of_payment` surround the statuses, the amount and the action of an audit row of a payment.
 const BROKEN: &[(&str, &str)] = &[
     ("agencies_name_length", "update agencies set name = ''"),
     ("agencies_card_limit_range", "update agencies set max_card_payment_pence = -1"),
@@ -41,7 +42,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("payments_ledger_type_known", "update payments_ledger set payment_type = 'rent'"),
     ("payments_ledger_method_known", "update payments_ledger set method = 'cheque'"),
     ("payments_ledger_amount_range", "update payments_ledger set amount_pence = 0"),
-    ("payments_ledger_amount_range", "update payments_ledger set amount_pence = 100000000"),
+    (
+        "payments_ledger_amount_range",
+        "update payments_ledger set amount_pence = 100000000, limit_applied_pence = null",
+    ),
     ("payments_ledger_currency_is_gbp", "update payments_ledger set currency = 'gbp'"),
     ("payments_ledger_description_length", "update payments_ledger set description = ''"),
     ("payments_ledger_tenancy_form", "update payments_ledger set tenancy_id = ''"),
@@ -56,7 +60,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("payments_ledger_attempt_positive", "update payments_ledger set latest_attempt = 0"),
     (
         "payments_ledger_manual_reference_length",
-        "update payments_ledger set manual_payment_reference = '', manually_paid_at = $now, manually_paid_by = 'x'",
+        "update payments_ledger set manual_payment_reference = '', manually_paid_at = $now, manually_paid_by = 'x', status = 'succeeded', paid_at = $now",
     ),
     (
         "payments_ledger_refund_reference_length",
@@ -66,11 +70,17 @@ const BROKEN: &[(&str, &str)] = &[
         "payments_ledger_refund_reason_length",
         "update payments_ledger set refund_reason = '', refund_reference = 'r', refund_marked_at = $now, refund_marked_by = 'x'",
     ),
-    ("payments_ledger_refunded_not_negative", "update payments_ledger set refunded_pence = -1"),
+    (
+        "payments_ledger_refunded_not_negative",
+        "update payments_ledger set refunded_pence = -1, status = 'succeeded', paid_at = $now",
+    ),
     ("payments_ledger_anomalies_not_negative", "update payments_ledger set open_anomalies = -1"),
     ("payments_ledger_idempotency_whole", "update payments_ledger set idempotency_key = 'k'"),
     ("payments_ledger_cancel_mark_whole", "update payments_ledger set cancelled_at = $now"),
-    ("payments_ledger_manual_mark_whole", "update payments_ledger set manually_paid_at = $now"),
+    (
+        "payments_ledger_manual_mark_whole",
+        "update payments_ledger set manually_paid_at = $now, status = 'succeeded', paid_at = $now",
+    ),
     ("payments_ledger_manual_mark_whole", "update payments_ledger set manual_payment_reference = 'r'"),
     ("payments_ledger_manual_mark_whole", "update payments_ledger set manual_refund_marked = true"),
     ("payments_ledger_refund_mark_whole", "update payments_ledger set refund_reference = 'r'"),
@@ -82,14 +92,28 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     ("payments_ledger_reason_only_when_failed", "update payments_ledger set failure_reason = 'x'"),
     ("payments_ledger_forced_is_bank", "update payments_ledger set method_forced = true"),
+    (
+        "payments_ledger_card_within_limit",
+        "update payments_ledger set method = 'card', limit_applied_pence = amount_pence - 1",
+    ),
+    (
+        "payments_ledger_manual_counts",
+        "update payments_ledger set manually_paid_at = $now, manually_paid_by = 'x'",
+    ),
+    ("payments_ledger_cancelled_by_mark", "update payments_ledger set status = 'cancelled'"),
+    ("payments_ledger_refund_of_proof", "update payments_ledger set refunded_pence = 1"),
     ("checkout_sessions_attempt_positive", "update checkout_sessions set attempt = 0"),
     ("checkout_sessions_state_known", "update checkout_sessions set state = 'closed'"),
     ("checkout_sessions_best_known", "update checkout_sessions set best = 'succeeded'"),
     ("checkout_sessions_open_is_known", "update checkout_sessions set expires_at = null"),
     ("checkout_sessions_session_whole", "update checkout_sessions set state = 'dead', url = null"),
+    ("checkout_sessions_processing_since", "update checkout_sessions set best = 'processing'"),
+    ("checkout_sessions_reason_only_when_failed", "update checkout_sessions set failure_reason = 'x'"),
     ("payment_intents_state_known", "update payment_intents set state = 'paid'"),
     ("payment_intents_amount_not_negative", "update payment_intents set amount_pence = -1"),
     ("payment_intents_refunded_not_negative", "update payment_intents set refunded_pence = -1"),
+    ("payment_intents_mark_of_proof", "update payment_intents set state = 'rejected', refund_marked = true"),
+    ("payment_intents_refund_decides", "update payment_intents set state = 'seen', refunded_pence = 1"),
     (
         "processed_events_verdict_known",
         "update processed_events set verdict = 'lost' where verdict <> 'parked'",
@@ -97,6 +121,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("processed_events_parked_is_due", "update processed_events set due_at = null where verdict = 'parked'"),
     ("processed_events_parked_is_due", "update processed_events set due_at = $now where verdict <> 'parked'"),
     ("processed_events_parked_has_body", "update processed_events set body = null where verdict = 'parked'"),
+    (
+        "processed_events_applied_to_payment",
+        "update processed_events set verdict = 'applied', due_at = null where payment_id is null",
+    ),
     ("payment_anomalies_kind_known", "update payment_anomalies set kind = 'odd'"),
     ("payment_anomalies_status_known", "update payment_anomalies set status = 'closed'"),
     (
@@ -117,6 +145,23 @@ const BROKEN: &[(&str, &str)] = &[
         "insert into audit_log (id, agency_id, action, actor, at, changes) select $uuid, id, 'payment.lost', 'x', $now, '{}' from agencies",
     ),
     (
+        "audit_log_statuses_known",
+        "insert into audit_log (id, agency_id, from_status, action, actor, at, changes) select $uuid, id, 'paid', 'payment.card_limit_updated', 'x', $now, '{}' from agencies",
+    ),
+    ("audit_log_statuses_known", "$entry 'pending', 'paid', 1, 'payment.processing'$of_payment"),
+    ("audit_log_payment_whole", "$entry 'pending', null, 1, 'payment.processing'$of_payment"),
+    ("audit_log_payment_whole", "$entry 'pending', 'processing', null, 'payment.processing'$of_payment"),
+    (
+        "audit_log_payment_whole",
+        "insert into audit_log (id, agency_id, amount_pence, action, actor, at, changes) select $uuid, id, 1, 'payment.card_limit_updated', 'x', $now, '{}' from agencies",
+    ),
+    ("audit_log_from_unless_created", "$entry null, 'processing', 1, 'payment.processing'$of_payment"),
+    ("audit_log_anomaly_moves_nothing", "$entry 'pending', 'processing', 1, 'payment.anomaly'$of_payment"),
+    (
+        "audit_log_anomaly_moves_nothing",
+        "$entry 'pending', 'processing', 1, 'payment.anomaly_resolved'$of_payment",
+    ),
+    (
         "audit_log_version_whole",
         "insert into audit_log (id, agency_id, version, action, actor, at, changes) select $uuid, id, 7, 'payment.anomaly', 'x', $now, '{}' from agencies",
     ),
@@ -134,9 +179,12 @@ const BROKEN_ON_SQLITE: &[(&str, &str)] = &[
     ),
     (
         "payments_ledger_manual_refund_marked_is_boolean",
-        "update payments_ledger set manual_refund_marked = 2, manually_paid_at = 1, manually_paid_by = 'x'",
+        "update payments_ledger set manual_refund_marked = 2, manually_paid_at = 1, manually_paid_by = 'x', status = 'succeeded', paid_at = 1",
     ),
-    ("payment_intents_refund_marked_is_boolean", "update payment_intents set refund_marked = 2"),
+    (
+        "payment_intents_refund_marked_is_boolean",
+        "update payment_intents set refund_marked = 2, state = 'succeeded'",
+    ),
 ];
 
 const CHECKS_OF_POSTGRES: &str = "
@@ -146,6 +194,11 @@ const NAMES_OF_POSTGRES: &str = "
     select conname as line from pg_constraint
     where contype <> 'n' and connamespace = 'public'::regnamespace and conrelid <> 0
       and conrelid <> '__diesel_schema_migrations'::regclass";
+
+const ENTRY: &str = "
+    insert into audit_log (id, agency_id, payment_id, version, actor, at, changes, from_status, to_status,
+      amount_pence, action)
+    select $uuid, agency_id, id, version + 1, 'x', $now, '{}',";
 
 /// A statement with its placeholders as the database writes such values.
 fn written(statement: &str, database: Database) -> String {
@@ -158,6 +211,7 @@ fn written(statement: &str, database: Database) -> String {
             r"'\x11'::bytea",
         ),
     };
+    let statement = statement.replace("$entry", ENTRY).replace("$of_payment", " from payments_ledger");
     statement.replace("$uuid", uuid).replace("$now", now).replace("$hash", hash).replace("$short", short)
 }
 

@@ -246,8 +246,17 @@ on_both! {
 
     async fn migrate_names_what_it_applied_and_no_migrate_refuses(app: TestApp) {
         let url = another_database(&app).await;
-        let told = refusal(&["token", "list", "--no-migrate"], &[("DATABASE_URL", &url)]).await;
-        assert!(told.contains("quittance migrate"), "{told}");
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            let told = refusal(&["token", "list"], &[("DATABASE_URL", &url)]).await;
+            assert!(told.contains(path) && told.contains("does not exist"), "{told}");
+            assert!(!std::fs::exists(path).expect("it can be looked at"), "a mistyped path makes no ledger");
+            // Empty, as PostgreSQL's is.
+            std::fs::write(path, "").expect("a file");
+        }
+        for command in [&["token", "list", "--no-migrate"][..], &["agency", "create", "x", "--no-migrate"]] {
+            let told = refusal(command, &[("DATABASE_URL", &url)]).await;
+            assert!(told.contains("quittance migrate"), "{command:?}: {told}");
+        }
         let applied = json_of(&["migrate"], &url).await;
         assert!(!applied["applied"].as_array().expect("names").is_empty(), "{applied}");
         assert_eq!(json_of(&["migrate"], &url).await, json!({ "applied": [] }));

@@ -29,9 +29,9 @@ on_both! {
           "message": "amountPence: must be a whole number of pence from 1 to 99,999,999",
           "data": {
             "kind": "INVALID_PARAMS",
-            "requestId": "[id]",
             "path": "amountPence",
-            "reason": "must be a whole number of pence from 1 to 99,999,999"
+            "reason": "must be a whole number of pence from 1 to 99,999,999",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -42,9 +42,9 @@ on_both! {
           "message": "ammountPence: is not a field of this procedure; did you mean `amountPence`?",
           "data": {
             "kind": "INVALID_PARAMS",
-            "requestId": "[id]",
             "path": "ammountPence",
-            "reason": "is not a field of this procedure; did you mean `amountPence`?"
+            "reason": "is not a field of this procedure; did you mean `amountPence`?",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -54,9 +54,9 @@ on_both! {
           "message": "params must be an object",
           "data": {
             "kind": "INVALID_PARAMS",
-            "requestId": "[id]",
             "path": "",
-            "reason": "params must be an object"
+            "reason": "params must be an object",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -76,8 +76,8 @@ on_both! {
           "message": "this needs the role admin",
           "data": {
             "kind": "FORBIDDEN",
-            "requestId": "[id]",
-            "required": "admin"
+            "required": "admin",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -97,9 +97,9 @@ on_both! {
           "message": "payment no-such-payment was not found",
           "data": {
             "kind": "NOT_FOUND",
-            "requestId": "[id]",
             "what": "payment",
-            "id": "no-such-payment"
+            "id": "no-such-payment",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -110,9 +110,9 @@ on_both! {
           "message": "a payment that is failed can't be cancelled",
           "data": {
             "kind": "INVALID_TRANSITION",
-            "requestId": "[id]",
             "from": "failed",
-            "asked": "cancelled"
+            "asked": "cancelled",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -123,8 +123,8 @@ on_both! {
           "message": "the payment is processing: money is on its way, so it can't be cancelled now",
           "data": {
             "kind": "PAYMENT_IN_FLIGHT",
-            "requestId": "[id]",
-            "asked": "cancelled"
+            "asked": "cancelled",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -142,8 +142,8 @@ on_both! {
           "message": "the custom payment task has a payment under way",
           "data": {
             "kind": "OPEN_PAYMENT_EXISTS",
-            "requestId": "[id]",
-            "ledgerEntryId": "[id]"
+            "ledgerEntryId": "[id]",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -154,8 +154,8 @@ on_both! {
           "message": "the custom payment task has been paid",
           "data": {
             "kind": "ALREADY_PAID",
-            "requestId": "[id]",
-            "ledgerEntryId": "[id]"
+            "ledgerEntryId": "[id]",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -166,8 +166,8 @@ on_both! {
           "message": "idempotencyKey was used before with other values",
           "data": {
             "kind": "IDEMPOTENCY_MISMATCH",
-            "requestId": "[id]",
-            "ledgerEntryId": "[id]"
+            "ledgerEntryId": "[id]",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -192,8 +192,8 @@ on_both! {
           "message": "Calmony Pay refused the payment; it is now failed",
           "data": {
             "kind": "PROVIDER_REJECTED",
-            "requestId": "[id]",
-            "ledgerEntryId": "[id]"
+            "ledgerEntryId": "[id]",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -201,11 +201,11 @@ on_both! {
         pinned!(error(app.agent(), CREATE, create_params(json!({}))).await, @r#"
         {
           "code": -32051,
-          "message": "Calmony Pay did not answer; the payment stays pending: try again with the same idempotencyKey",
+          "message": "Calmony Pay did not answer; the payment stays as it is: call payment.renewCheckout, or repeat the call with the same idempotencyKey if it had one",
           "data": {
             "kind": "PROVIDER_UNAVAILABLE",
-            "requestId": "[id]",
-            "ledgerEntryId": "[id]"
+            "ledgerEntryId": "[id]",
+            "requestId": "[id]"
           }
         }
         "#);
@@ -223,8 +223,8 @@ on_both! {
           "message": "too many requests with this token",
           "data": {
             "kind": "RATE_LIMITED",
-            "requestId": "[id]",
-            "retryAfterMs": "[ms]"
+            "retryAfterMs": "[ms]",
+            "requestId": "[id]"
           }
         }
         "#);
