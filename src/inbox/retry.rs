@@ -187,10 +187,10 @@ enum Hitch {
 fn postponed(row: EventRow, hitch: Hitch, time_scale: f64) -> EventRow {
     let nth = |count: i32| usize::try_from(count).ok().and_then(|count| WAITS.get(count).copied());
     let (tries, failures, wait, reason) = match hitch {
-        Hitch::Unplaced(reason) => (row.tries + 1, row.failures, nth(row.tries), reason),
+        Hitch::Unplaced(reason) => (row.tries + 1, row.failures, nth(row.tries - row.failures), reason),
         Hitch::Failed(reason) => {
             let failures = row.failures + 1;
-            (row.tries, failures, nth(failures).filter(|_| failures < MAX_FAILURES), reason)
+            (row.tries + 1, failures, nth(failures).filter(|_| failures < MAX_FAILURES), reason)
         }
         Hitch::Busy => (row.tries, row.failures, Some(FIRST_RETRY), "the database was busy"),
     };

@@ -159,7 +159,7 @@ on_both! {
         app.delivered(&Event::succeeded("pi_2", &other.id, AMOUNT)).await;
         app.until_status(&other.id, "refunded").await;
         app.until_verdict(poisoned.id(), "dead").await;
-        assert!(row(&app, &poisoned).await.starts_with("dead 8"), "eight tries");
+        assert!(row(&app, &poisoned).await.starts_with("dead 9"), "once, then eight retries");
         let payment = app.payment(&one.id).await;
         assert_eq!((&payment["status"], &payment["openAnomalies"]), (&json!("pending"), &json!(0)), "nothing of it stands");
         assert_eq!(app.trail(&one.id).await.len(), 1);

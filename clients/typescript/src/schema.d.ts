@@ -812,7 +812,7 @@ export interface Errors {
   "payment.renewCheckout": AlreadyPaidErrorData | BusyErrorData | ForbiddenErrorData | InProgressErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | OpenPaymentExistsErrorData | PaymentInFlightErrorData | ProviderRejectedErrorData | ProviderUnavailableErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.auditTrail": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.listAnomalies": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
-  "payment.resolveAnomaly": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.resolveAnomaly": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.create": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.get": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.list": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
@@ -926,7 +926,7 @@ export interface Client {
     /**
      * Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless.
      *
-     * A mutation for role admin. May fail with IDEMPOTENCY_MISMATCH, NOT_FOUND.
+     * A mutation for role admin. May fail with IDEMPOTENCY_MISMATCH, NOT_FOUND, PAYMENT_IN_FLIGHT.
      */
     readonly resolveAnomaly: Mutation<"payment.resolveAnomaly">;
   };
