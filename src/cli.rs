@@ -36,7 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run everything on this machine with nothing configured: SQLite, a sandbox that plays Calmony Pay, a demo agency
-    Dev(dev::DevArgs),
+    Dev(Box<dev::DevArgs>),
     /// Run the server in production
     Serve {
         #[command(flatten)]
@@ -77,7 +77,7 @@ pub async fn run() -> ExitCode {
     // One provider of cryptography for every TLS connection; fails only where one is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match cli.command {
-        Command::Dev(args) => dev::run(args).await,
+        Command::Dev(args) => dev::run(*args).await,
         Command::Serve { database, server, calmony } => serve::run(database, *server, calmony).await,
         Command::Migrate { database } => migrate(database).await,
         Command::Openrpc => {

@@ -20,6 +20,11 @@
 //! Beside them: [`auth`] (who carries a token), [`error`] (what can go wrong, once), [`page`] (pages of lists),
 //! [`config`], [`telemetry`], [`server`] (the listeners over one [`App`]) and [`cli`].
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the documentation is for those who work on it, private items included"
+)]
+
 pub mod auth;
 pub mod calmony;
 pub mod checkout;
