@@ -8,7 +8,7 @@
 //! or an agent says so; all arrows run downhill.
 //!
 //! - **Ingress.** [`rpc`] turns JSON-RPC into calls of procedures and knows no payment; the procedures live in
-//!   [`payment`], [`todo`], [`custom_payment_task`] and [`token`], one file or function each. [`webhook`] takes
+//!   [`payment`], [`mod@todo`], [`custom_payment_task`] and [`token`], one file or function each. [`webhook`] takes
 //!   signed events, [`jobs`] does what is due. [`ops`] answers operators. All three listeners share the accept loop
 //!   and the limits of [`listener`].
 //! - **Service.** [`payment_sync`]: "this happened to that payment", the one transaction in which a payment changes.
