@@ -17,6 +17,7 @@ mod parking;
 mod procedures;
 mod process;
 mod refunds;
+mod regressions;
 mod reports;
 mod return_page;
 mod storms;
