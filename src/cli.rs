@@ -7,7 +7,7 @@ mod events;
 mod serve;
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -164,9 +164,8 @@ async fn ready(url: &DatabaseUrl, no_migrate: bool) -> Outcome {
 
 /// Prints a command's result: JSON for scripts, a sentence for people.
 fn print(json: Value, sentence: impl FnOnce() -> String) {
-    if std::io::stdout().is_terminal() {
-        println!("{}", sentence());
-    } else {
-        println!("{json}");
-    }
+    let mut out = std::io::stdout();
+    let text = if out.is_terminal() { sentence() } else { json.to_string() };
+    // A reader that has seen enough may have gone, as `head` does; the command has done its work all the same.
+    let _ = writeln!(out, "{text}");
 }

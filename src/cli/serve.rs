@@ -106,9 +106,9 @@ pub fn announce(addresses: &Addresses, more: Map<String, Value>) {
     if let Value::Object(fields) = &mut line {
         fields.extend(more);
     }
-    println!("{line}");
     // Whoever waits for the line reads a pipe. It may have gone away; that is no reason to stop.
-    let _ = std::io::stdout().flush();
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Cancelled by SIGTERM or SIGINT.
