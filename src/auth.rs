@@ -93,7 +93,10 @@ impl Tokens {
         if let Some(caller) = self.known.get(&sha256).await {
             return Ok(Some(caller).filter(|caller| !caller.has_expired()));
         }
-        let row = self.ledger.read(move |tx| async move { tx.token_by_hash(sha256).await }.boxed()).await?;
+        let row = self
+            .ledger
+            .read_together(move |tx| async move { tx.token_by_hash(sha256).await }.boxed())
+            .await?;
         let Some(row) = row.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let caller = Caller {
             agency_id: row.agency_id,

@@ -121,7 +121,7 @@ pub async fn ask(
     }
     let (id, scale) = (payment.id, app.time_scale);
     let cause = Cause { request_id: request_id.map(str::to_owned), ..Cause::calmony_pay(None) };
-    let stored = app.ledger.write(move |tx| {
+    let stored = app.ledger.write_together(move |tx| {
         async move { store(tx, id, attempt, answer, asked_at, &cause, scale).await }.boxed()
     });
     match stored.await? {
@@ -173,7 +173,7 @@ async fn store(
                 ..session
             };
             tx.update_session(&row).await?;
-            tx.wake_events(None, Some(&session_id), cause.at).await?;
+            tx.wake_events_of_session(&session_id, cause.at).await?;
             Ok(Stored::Link { url, status: payment.status })
         }
         Err(CallFault::Rejected { code }) => {

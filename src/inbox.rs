@@ -22,7 +22,7 @@ use crate::{
     domain::{AnomalyKind, Cause, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
     error::{Error, Fault},
     ledger::{Tx, rows::EventRow},
-    payment_sync::{Happening, happened},
+    payment_sync::{Happening, Subject, happened, happened_to},
 };
 
 /// What became of a delivery. All of them mean that we own the event.
@@ -38,26 +38,22 @@ pub enum Receipt {
 
 /// Receives an authentic event: the seed's `paymentCompletedSync`.
 pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Result<Receipt, Error> {
-    let id = event.id.clone();
-    if let Some(known) = app.ledger.read(move |tx| async move { tx.event(&id).await }.boxed()).await? {
+    if let Some(known) = find(app, &event.id).await? {
         return recognise(app, known, event).await;
     }
     let retry_after = retry::FIRST_RETRY.mul_f64(app.time_scale);
     let (first, kept) = (event.clone(), body.to_vec());
     let applied = app
         .ledger
-        .write(move |tx| async move { receive(tx, &first, &kept, retry_after).await }.boxed())
+        .write_together(move |tx| async move { receive(tx, &first, &kept, retry_after).await }.boxed())
         .await;
     match applied {
         Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),
         // Another delivery under this id was faster, perhaps with other facts.
-        Ok(None) => {
-            let id = event.id.clone();
-            match app.ledger.read(move |tx| async move { tx.event(&id).await }.boxed()).await? {
-                Some(known) => recognise(app, known, event).await,
-                None => Err(Error::internal("a stored event is gone")),
-            }
-        }
+        Ok(None) => match find(app, &event.id).await? {
+            Some(known) => recognise(app, known, event).await,
+            None => Err(Error::internal("a stored event is gone")),
+        },
         Err(Error::Busy { retry_after_ms }) => Err(Error::Busy { retry_after_ms }),
         Err(error) => {
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
@@ -67,6 +63,11 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
             Ok(Receipt::Concluded(Verdict::Parked))
         }
     }
+}
+
+async fn find(app: &App, id: &EventId) -> Result<Option<EventRow>, Error> {
+    let id = id.clone();
+    app.ledger.read_together(move |tx| async move { tx.event(&id).await }.boxed()).await
 }
 
 /// Stores a signed body that is not readable as an event, keyed by its hash.
@@ -152,9 +153,6 @@ async fn receive(
     retry_after: Duration,
 ) -> Result<Option<Verdict>, Error> {
     let now = Timestamp::now();
-    if tx.event(&event.id).await?.is_some() {
-        return Ok(None);
-    }
     let Some(conclusion) = conclude(tx, event, now).await? else { return Ok(None) };
     let row = match conclusion.verdict {
         Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after),
@@ -169,10 +167,11 @@ async fn receive(
         },
     };
     // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
-    // What the slower one has recorded must not stand beside the other's event: it may say something else.
-    match tx.insert_event(&row).await? {
-        true => Ok(Some(row.verdict)),
-        false => Err(Error::Internal { cause: Fault::Race }),
+    match (tx.insert_event(&row).await?, row.payment_id) {
+        (true, _) => Ok(Some(row.verdict)),
+        (false, None) => Ok(None),
+        // What the slower one has recorded must not stand beside the other's event: it may say something else.
+        (false, Some(_)) => Err(Error::Internal { cause: Fault::Race }),
     }
 }
 
@@ -209,10 +208,12 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
         happened(tx, payment, &what, &cause).await?;
         return verdict(Verdict::Stale, Some("its references disagree"), Some(payment_id));
     }
-    let sessions = tx.sessions_of(payment_id).await?;
-    let attempt = place::attempt(event, &sessions);
+    let subject = Subject::read(tx, payment).await?;
+    let attempt = place::attempt(event, subject.sessions());
     let Some(report) = report else {
-        if let Some(mut session) = sessions.into_iter().find(|session| Some(session.attempt) == attempt) {
+        if let Some(mut session) =
+            subject.into_sessions().into_iter().find(|session| Some(session.attempt) == attempt)
+        {
             session.state = SessionState::Dead;
             tx.update_session(&session).await?;
         }
@@ -230,9 +231,9 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
         report: report.clone(),
     };
     let what = Happening::Reported { evidence, failure_code: event.failure_code.clone() };
-    let settled = happened(tx, payment, &what, &cause).await?;
+    let settled = happened_to(tx, subject, &what, &cause).await?;
     for intent in &settled.new_intents {
-        tx.wake_events(Some(intent), None, now).await?;
+        tx.wake_events_of_intent(intent, now).await?;
     }
     match settled.is_transition() {
         true => verdict(Verdict::Applied, None, Some(payment_id)),

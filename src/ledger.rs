@@ -64,6 +64,32 @@ impl Ledger {
         }
     }
 
+    /// As [`Ledger::read`], for what comes in crowds: lookers that wait at the same moment may share a connection
+    /// and ask as one. `look` may run more than once.
+    pub async fn read_together<T, F>(&self, look: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        match self {
+            Self::Sqlite(ledger) => ledger.read(look).await,
+            Self::Postgres(ledger) => ledger.read_together(look).await,
+        }
+    }
+
+    /// As [`Ledger::write`], for what comes in crowds: writers that wait at the same moment may share a
+    /// transaction, and so its commit. Each is still kept apart from the others, and fails alone.
+    pub async fn write_together<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        match self {
+            Self::Sqlite(ledger) => ledger.write(work).await,
+            Self::Postgres(ledger) => ledger.write_together(work).await,
+        }
+    }
+
     /// Runs `work` as one transaction. An error of any kind rolls all of it back. PostgreSQL may run it more than
     /// once (serialization failure, deadlock), each time from the start, so it must have no effect but its
     /// statements. Once begun it runs to its end, even if the caller stops waiting.

@@ -92,7 +92,17 @@ pub async fn happened(
     what: &Happening,
     cause: &Cause,
 ) -> Result<Settled, Error> {
-    let mut subject = Subject::read(tx, payment).await?;
+    let subject = Subject::read(tx, payment).await?;
+    happened_to(tx, subject, what, cause).await
+}
+
+/// As [`happened`], where the facts have been read already.
+pub async fn happened_to(
+    tx: &mut Tx,
+    mut subject: Subject,
+    what: &Happening,
+    cause: &Cause,
+) -> Result<Settled, Error> {
     let before = subject.facts.clone();
     let status_before = subject.payment.status;
     subject.record(what, cause);

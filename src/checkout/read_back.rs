@@ -127,7 +127,7 @@ async fn record(
     };
     let settled = happened(tx, payment, &what, cause).await?;
     for intent in &settled.new_intents {
-        tx.wake_events(Some(intent), None, cause.at).await?;
+        tx.wake_events_of_intent(intent, cause.at).await?;
     }
     Ok(Some(settled))
 }

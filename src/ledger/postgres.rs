@@ -1,4 +1,10 @@
-//! PostgreSQL: a pool of connections, read committed with row locks, and whole-transaction retry.
+//! PostgreSQL: a pool of connections, read committed with row locks, and whole-transaction retry; and, for what
+//! comes in crowds, transactions that run together.
+
+mod bulk;
+mod requests;
+mod sets;
+mod together;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +15,9 @@ use diesel_async::{
 };
 use futures_util::FutureExt;
 use tracing::Instrument;
+
+pub use together::Seat;
+use together::{Pooled, Purpose, Together};
 
 use super::{Tx, TxFuture, catch_panic, secret};
 use crate::error::Error;
@@ -31,9 +40,25 @@ macro_rules! for_update_skip_locked {
     };
 }
 
+/// Pushes `= any($1)`.
+macro_rules! is_one_of {
+    ($out:ident, $sql_type:ty, $ids:expr) => {
+        $out.push_sql("= any(");
+        $out.push_bind_param::<diesel::sql_types::Array<$sql_type>, _>(&$ids)?;
+        $out.push_sql(")");
+    };
+}
+
 #[path = "statements/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each database")]
 pub mod statements;
+
+/// What each connection is set to. Every statement of ours is answered by an index and prepared once, and is to be
+/// planned so from the first row on: a plan that was made while the tables were small would otherwise be kept.
+const SESSION: &str = "
+    set statement_timeout = '5s'; set idle_in_transaction_session_timeout = '15s';
+    set plan_cache_mode = force_generic_plan; set jit = off;
+    set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 
 /// Connections in the pool. Two cores keep no more than that busy, and a server has about 100 to give.
 const POOL_SIZE: u32 = 16;
@@ -42,10 +67,17 @@ pub const POOL_WAIT: Duration = Duration::from_secs(2);
 /// A transaction that loses a race is run again this often.
 const MAX_TRIES: u32 = 5;
 
+/// Groups that look at once, and groups that write at once. While they are at work the next ones gather, so fewer
+/// workers make larger groups; these are enough to keep the database busy while a group is between two statements.
+const READERS_TOGETHER: usize = 2;
+const WRITERS_TOGETHER: usize = 4;
+
 /// The ledger on a PostgreSQL server.
 #[derive(Clone)]
 pub struct PostgresLedger {
-    pool: bb8::Pool<Conn>,
+    pool: Pool,
+    reads: Together,
+    writes: Together,
 }
 
 impl PostgresLedger {
@@ -63,25 +95,28 @@ impl PostgresLedger {
             .build(manager)
             .await
             .map_err(|error| Error::internal(format!("PostgreSQL: {error}")))?;
-        Ok(Self { pool })
-    }
-
-    async fn connection(&self) -> Result<Tx, Error> {
-        let connection = self.pool.get_owned().await.map_err(|error| {
-            tracing::warn!(%error, "no database connection");
-            Error::busy()
-        })?;
-        Ok(Tx::Postgres(connection))
+        let pool = Pool(pool);
+        let reads = Together::start(&pool, Purpose::Read, READERS_TOGETHER);
+        let writes = Together::start(&pool, Purpose::Write, WRITERS_TOGETHER);
+        Ok(Self { pool, reads, writes })
     }
 
     /// See [`super::Ledger::read`].
     pub async fn read<T, F>(&self, look: F) -> Result<T, Error>
     where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
     {
-        let mut tx = self.connection().await?;
+        let mut tx = Tx::Postgres(self.pool.connection().await?);
         catch_panic(async { look(&mut tx).await }).await
+    }
+
+    /// See [`super::Ledger::read_together`].
+    pub async fn read_together<T, F>(&self, look: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        self.reads.run(look).await
     }
 
     /// See [`super::Ledger::write`]. In a task of its own: a transaction whose future is dropped would stay open.
@@ -90,46 +125,80 @@ impl PostgresLedger {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
     {
-        let ledger = self.clone();
-        let task = async move {
-            let mut tries = 1;
-            loop {
-                match ledger.transaction(work.clone()).await {
-                    Err(error) if error.lost_a_race() && tries < MAX_TRIES => {
-                        tracing::debug!(tries, %error, "transaction runs again");
-                        tokio::time::sleep(Duration::from_millis(rand::random_range(1..=5 << tries))).await;
-                        tries += 1;
-                    }
-                    out => break out,
-                }
-            }
-        };
+        let pool = self.pool.clone();
+        let task = async move { pool.write(work).await };
         tokio::spawn(task.in_current_span()).await.map_err(|_| Error::internal("a transaction panicked"))?
+    }
+
+    /// See [`super::Ledger::write_together`].
+    pub async fn write_together<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        self.writes.run(work).await
+    }
+}
+
+/// The connections.
+#[derive(Clone)]
+pub struct Pool(bb8::Pool<Conn>);
+
+impl Pool {
+    async fn connection(&self) -> Result<Pooled, Error> {
+        self.0.get_owned().await.map_err(|error| {
+            tracing::warn!(%error, "no database connection");
+            Error::busy()
+        })
+    }
+
+    /// Runs one job as a transaction; again where it lost a race.
+    async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone,
+    {
+        let mut tries = 1;
+        loop {
+            match self.transaction(work.clone()).await {
+                Err(error) if error.lost_a_race() && tries < MAX_TRIES => {
+                    tracing::debug!(tries, %error, "transaction runs again");
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(1..=5 << tries))).await;
+                    tries += 1;
+                }
+                out => return out,
+            }
+        }
     }
 
     async fn transaction<T, F>(&self, work: F) -> Result<T, Error>
     where
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
     {
-        type Manager = AnsiTransactionManager;
-        let mut tx = self.connection().await?;
-        let Tx::Postgres(connection) = &mut tx else { return Err(Error::busy()) };
-        Manager::begin_transaction(&mut **connection).await?;
+        let mut connection = self.connection().await?;
+        begin(&mut connection).await?;
+        let mut tx = Tx::Postgres(connection);
         let out = catch_panic(async { work(&mut tx).await }).await;
-        let Tx::Postgres(connection) = &mut tx else { return Err(Error::busy()) };
-        match out {
-            Ok(value) => {
-                Manager::commit_transaction(&mut **connection).await?;
-                Ok(value)
-            }
-            Err(error) => {
-                // A connection that can't even roll back is thrown away by the pool.
-                if let Err(failed) = Manager::rollback_transaction(&mut **connection).await {
-                    tracing::warn!(error = %failed, "rollback failed");
-                }
-                Err(error)
-            }
+        let Tx::Postgres(mut connection) = tx else { return Err(Error::busy()) };
+        match &out {
+            Ok(_) => commit(&mut connection).await?,
+            Err(_) => roll_back(&mut connection).await,
         }
+        out
+    }
+}
+
+async fn begin(connection: &mut Conn) -> Result<(), Error> {
+    Ok(AnsiTransactionManager::begin_transaction(connection).await?)
+}
+
+async fn commit(connection: &mut Conn) -> Result<(), Error> {
+    Ok(AnsiTransactionManager::commit_transaction(connection).await?)
+}
+
+async fn roll_back(connection: &mut Conn) {
+    // A connection that can't even roll back is thrown away by the pool.
+    if let Err(failed) = AnsiTransactionManager::rollback_transaction(connection).await {
+        tracing::warn!(error = %failed, "rollback failed");
     }
 }
 
@@ -157,10 +226,7 @@ async fn establish(url: String) -> ConnectionResult<Conn> {
         .await
         .map_err(|error| bad(&chain(&error)))?;
     let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-    connection
-        .batch_execute("set statement_timeout = '5s'; set idle_in_transaction_session_timeout = '15s'")
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    connection.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
 }
 

@@ -44,6 +44,17 @@ macro_rules! for_update_skip_locked {
     };
 }
 
+/// Pushes `in (…)`. SQLite has no arrays; it is asked for one at a time, so the text is the same each time.
+macro_rules! is_one_of {
+    ($out:ident, $sql_type:ty, $ids:expr) => {
+        for (number, id) in $ids.iter().enumerate() {
+            $out.push_sql(if number == 0 { "in (" } else { ", " });
+            $out.push_bind_param::<$sql_type, _>(id)?;
+        }
+        $out.push_sql(")");
+    };
+}
+
 #[path = "statements/mod.rs"]
 pub mod statements;
 
@@ -123,7 +134,7 @@ impl SqliteLedger {
         out
     }
 
-    /// See [`super::Ledger::write`].
+    /// See [`super::Ledger::write`]. What comes in a crowd is committed together in any case.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -12,12 +12,16 @@ pub enum Tx {
     Sqlite(sqlite::Conn),
     /// Taken from the pool.
     Postgres(PooledConnection<'static, postgres::Conn>),
+    /// Shared with others. Statements marked `=> together` are made for all who wait for one of the kind.
+    Together(postgres::Seat),
     /// None: every statement fails.
     Closed,
 }
 
 macro_rules! statements {
-    ($($subject:ident { $($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* })*) => {
+    ($($subject:ident { $(
+        $(#[$doc:meta])* $(=> $set:ident)? $name:ident($($arg:ident: $type:ty),*) -> $out:ty;
+    )* })*) => {
         impl Tx {
             $($(
                 $(#[$doc])*
@@ -25,20 +29,64 @@ macro_rules! statements {
                     match self {
                         Self::Sqlite(c) => Ok(sqlite::statements::$subject::$name(c, $($arg),*).await?),
                         Self::Postgres(c) => Ok(postgres::statements::$subject::$name(c, $($arg),*).await?),
+                        Self::Together(seat) => {
+                            statements!(@together seat, $subject, $name($($arg),*) $(, $set)?)
+                        }
                         Self::Closed => Err(Error::busy()),
                     }
                 }
             )*)*
         }
     };
+    (@together $seat:ident, $subject:ident, $name:ident($($arg:ident),*)) => {
+        Ok(postgres::statements::$subject::$name(&mut *$seat.borrow().await?, $($arg),*).await?)
+    };
+    (@together $seat:ident, $subject:ident, $name:ident($($arg:ident),*), together) => {
+        $seat.$name(($($arg.own()),*)).await
+    };
 }
+
+/// What a statement is asked with, to be kept while it waits for its group.
+trait Own {
+    type Owned;
+    fn own(self) -> Self::Owned;
+}
+
+impl<T: Clone> Own for &T {
+    type Owned = T;
+
+    fn own(self) -> T {
+        self.clone()
+    }
+}
+
+impl Own for &str {
+    type Owned = String;
+
+    fn own(self) -> String {
+        self.to_owned()
+    }
+}
+
+macro_rules! own_themselves {
+    ($($type:ty),*) => { $(
+        impl Own for $type {
+            type Owned = Self;
+
+            fn own(self) -> Self {
+                self
+            }
+        }
+    )* };
+}
+own_themselves!(AgencyId, PaymentId, Sha256, Timestamp, i32);
 
 statements! {
     agencies {
         /// Adds an agency.
         insert_agency(row: &AgencyRow) -> ();
         /// One agency.
-        agency(id: AgencyId) -> Option<AgencyRow>;
+        => together agency(id: AgencyId) -> Option<AgencyRow>;
         /// The oldest agency of this name.
         agency_named(name: &str) -> Option<AgencyRow>;
         /// One agency, locked.
@@ -52,7 +100,7 @@ statements! {
         /// Adds a token.
         insert_token(row: &TokenRow) -> ();
         /// The token with this hash.
-        token_by_hash(sha256: Sha256) -> Option<TokenRow>;
+        => together token_by_hash(sha256: Sha256) -> Option<TokenRow>;
         /// All tokens, oldest first.
         tokens() -> Vec<TokenRow>;
         /// Revokes a token, of one agency or of any; `None` where there is none. A second time keeps the first.
@@ -62,11 +110,11 @@ statements! {
         /// Adds a todo unless its id is taken; says whether it did.
         insert_todo(row: &TodoRow) -> bool;
         /// One todo.
-        todo(agency: AgencyId, id: &HostId) -> Option<TodoRow>;
+        => together todo(agency: AgencyId, id: &HostId) -> Option<TodoRow>;
         /// A page of todos, newest first.
         todo_page(page: &HostPage<TodoStatus>) -> Vec<TodoRow>;
         /// Completes a todo unless it is complete; says whether it did.
-        complete_todo(agency: AgencyId, id: &HostId, by: &str, at: Timestamp) -> bool;
+        => together complete_todo(agency: AgencyId, id: &HostId, by: &str, at: Timestamp) -> bool;
     }
     tasks {
         /// Adds a custom payment task unless its id is taken; says whether it did.
@@ -74,39 +122,39 @@ statements! {
         /// One custom payment task.
         task(agency: AgencyId, id: &HostId) -> Option<TaskRow>;
         /// One custom payment task, locked.
-        lock_task(agency: AgencyId, id: &HostId) -> Option<TaskRow>;
+        => together lock_task(agency: AgencyId, id: &HostId) -> Option<TaskRow>;
         /// A page of custom payment tasks, newest first.
         task_page(page: &HostPage<TaskStatus>) -> Vec<TaskRow>;
         /// Marks a custom payment task paid unless it is; says whether it did.
-        pay_task(agency: AgencyId, id: &HostId, payment: PaymentId, at: Timestamp) -> bool;
+        => together pay_task(agency: AgencyId, id: &HostId, payment: PaymentId, at: Timestamp) -> bool;
     }
     payments {
         /// Adds a payment unless its idempotency key or its task's only place is taken; says whether it did.
-        insert_payment(row: &PaymentRow) -> bool;
+        => together insert_payment(row: &PaymentRow) -> bool;
         /// One payment of an agency, with its newest session.
-        payment(agency: AgencyId, id: PaymentId) -> Option<(PaymentRow, Option<SessionRow>)>;
+        => together payment(agency: AgencyId, id: PaymentId) -> Option<(PaymentRow, Option<SessionRow>)>;
         /// One payment of any agency.
         payment_by_id(id: PaymentId) -> Option<PaymentRow>;
         /// One payment, locked.
-        lock_payment(id: PaymentId) -> Option<PaymentRow>;
+        => together lock_payment(id: PaymentId) -> Option<PaymentRow>;
         /// The payment made under an idempotency key.
-        payment_by_key(agency: AgencyId, key: &IdempotencyKey) -> Option<PaymentRow>;
+        => together payment_by_key(agency: AgencyId, key: &IdempotencyKey) -> Option<PaymentRow>;
         /// The payment of a task that is under way.
-        open_payment_of_task(agency: AgencyId, task: &HostId) -> Option<PaymentId>;
+        => together open_payment_of_task(agency: AgencyId, task: &HostId) -> Option<PaymentId>;
         /// A page of payments with their newest sessions, newest first.
         payment_page(page: &PaymentPage) -> Vec<(PaymentRow, Option<SessionRow>)>;
         /// Writes the changing columns of a payment. Only the journal calls it.
-        update_payment(row: &PaymentRow) -> ();
+        => together update_payment(row: &PaymentRow) -> ();
     }
     sessions {
         /// Adds a checkout session.
-        insert_session(row: &SessionRow) -> ();
+        => together insert_session(row: &SessionRow) -> ();
         /// One attempt's session.
-        session(payment: PaymentId, attempt: i32) -> Option<SessionRow>;
+        => together session(payment: PaymentId, attempt: i32) -> Option<SessionRow>;
         /// Every session of a payment.
-        sessions_of(payment: PaymentId) -> Vec<SessionRow>;
+        => together sessions_of(payment: PaymentId) -> Vec<SessionRow>;
         /// The session with the provider's id.
-        session_by_id(id: &SessionId) -> Option<SessionRow>;
+        => together session_by_id(id: &SessionId) -> Option<SessionRow>;
         /// Takes the right to ask the provider for this session; says whether it got it.
         lease_session(payment: PaymentId, attempt: i32, now: Timestamp, until: Timestamp) -> bool;
         /// Whether the janitor has a session to look at.
@@ -114,31 +162,33 @@ statements! {
         /// Takes sessions the janitor is to look at, longest due first, and leases them.
         lease_due_sessions(now: Timestamp, until: Timestamp, limit: i64) -> Vec<SessionRow>;
         /// Writes how a session stands with the provider: state, id, link, lease.
-        update_session(row: &SessionRow) -> ();
+        => together update_session(row: &SessionRow) -> ();
         /// Writes how far a session got.
         set_attempt_best(row: &SessionRow) -> ();
     }
     intents {
         /// One intent.
-        intent(id: &IntentId) -> Option<IntentRow>;
+        => together intent(id: &IntentId) -> Option<IntentRow>;
         /// Every intent of a payment.
-        intents_of(payment: PaymentId) -> Vec<IntentRow>;
+        => together intents_of(payment: PaymentId) -> Vec<IntentRow>;
         /// Writes an intent, new or known; `false` where another payment has it.
-        put_intent(row: &IntentRow) -> bool;
+        => together put_intent(row: &IntentRow) -> bool;
     }
     events {
         /// One event.
-        event(id: &EventId) -> Option<EventRow>;
+        => together event(id: &EventId) -> Option<EventRow>;
         /// One event, locked.
         lock_event(id: &EventId) -> Option<EventRow>;
         /// Notes that an event's id came again with other facts.
         note_reused(id: &EventId, at: Timestamp) -> ();
         /// Adds an event unless its id is known; says whether it did.
-        insert_event(row: &EventRow) -> bool;
+        => together insert_event(row: &EventRow) -> bool;
         /// Writes the verdict, and what goes with it, of a known event.
         conclude_event(row: &EventRow) -> ();
-        /// Makes parked events due that wait for this intent or session; says how many.
-        wake_events(intent: Option<&IntentId>, session: Option<&SessionId>, now: Timestamp) -> usize;
+        /// Makes parked events due that wait for this intent.
+        => together wake_events_of_intent(intent: &IntentId, now: Timestamp) -> ();
+        /// Makes parked events due that wait for this session.
+        => together wake_events_of_session(session: &SessionId, now: Timestamp) -> ();
         /// Whether any parked event is due and not leased.
         has_due_events(now: Timestamp) -> bool;
         /// Takes due parked events, oldest first, and leases them.
@@ -162,7 +212,7 @@ statements! {
     }
     audit {
         /// Adds a row to the journal.
-        insert_audit(row: &AuditRow) -> ();
+        => together insert_audit(row: &AuditRow) -> ();
         /// A page of one payment's trail, in order of version.
         payment_trail(payment: PaymentId, after: i64, limit: i64) -> Vec<AuditRow>;
         /// A page of an agency's trail, oldest first.
@@ -182,6 +232,6 @@ statements! {
         /// Adds to an agency's totals of one status.
         add_to_totals(agency: AgencyId, status: PaymentStatus, payments: i64, pence: i64) -> ();
         /// Count and total of an agency's payments by status, exact at this moment.
-        payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
+        => together payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
     }
 }

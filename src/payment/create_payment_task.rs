@@ -54,7 +54,8 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let ledger = call.app.ledger.clone();
     let request_id = call.request_id.clone();
     let (app, repeated) = (call.app.clone(), call.clone());
-    let entered = ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
+    let entered =
+        ledger.write_together(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
     let (payment, link) = match entered {
         Entered::New(payment, session) => {
             let link = checkout::ask(&app, &payment, &session, Some(request_id.as_str())).await;

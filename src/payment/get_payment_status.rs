@@ -20,5 +20,5 @@ pub struct Input {
 pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     let id = payment_id(&input.payment_id)?;
     let ledger = call.app.ledger.clone();
-    ledger.read(move |tx| async move { read_own(tx, &call, id).await }.boxed()).await
+    ledger.read_together(move |tx| async move { read_own(tx, &call, id).await }.boxed()).await
 }

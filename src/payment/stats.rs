@@ -41,7 +41,8 @@ pub struct Tally {
 pub async fn run(call: Call, _: Input) -> Result<Output, Error> {
     let agency = call.caller.agency_id;
     let ledger = &call.app.ledger;
-    let totals = ledger.read(move |tx| async move { tx.payment_totals(agency).await }.boxed()).await?;
+    let totals =
+        ledger.read_together(move |tx| async move { tx.payment_totals(agency).await }.boxed()).await?;
     let tally = |status: PaymentStatus| {
         let found = totals.iter().find(|(of, _, _)| *of == status);
         found.map_or_else(Tally::default, |&(_, count, total)| Tally {

@@ -51,6 +51,16 @@ impl Subject {
         Ok(Self { unmarked: payment.clone(), payment, facts, sessions, failure_code: None })
     }
 
+    /// Its checkout sessions, by attempt.
+    pub fn sessions(&self) -> &[SessionRow] {
+        &self.sessions
+    }
+
+    /// As [`Subject::sessions`], to keep.
+    pub fn into_sessions(self) -> Vec<SessionRow> {
+        self.sessions
+    }
+
     /// Adds what happened to the facts, and a person's mark to the row.
     pub fn record(&mut self, what: &Happening, cause: &Cause) {
         let actor = || Some(cause.actor.clone());

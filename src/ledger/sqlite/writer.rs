@@ -155,7 +155,9 @@ where
 fn connection(tx: &mut Tx) -> &mut super::Conn {
     match tx {
         Tx::Sqlite(connection) => connection,
-        Tx::Postgres(_) | Tx::Closed => unreachable!("the writer was started with a SQLite connection"),
+        Tx::Postgres(_) | Tx::Together(_) | Tx::Closed => {
+            unreachable!("the writer was started with a SQLite connection")
+        }
     }
 }
 

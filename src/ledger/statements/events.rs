@@ -47,24 +47,14 @@ pub async fn conclude_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> 
     diesel::update(event).set(change).execute(conn).await.map(drop)
 }
 
-pub async fn wake_events(
-    conn: &mut Conn,
-    intent: Option<&IntentId>,
-    session: Option<&SessionId>,
-    now: Timestamp,
-) -> QueryResult<usize> {
-    let mut woken = 0;
-    if let Some(intent) = intent {
-        let waiting =
-            dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq(intent));
-        woken += diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await?;
-    }
-    if let Some(session) = session {
-        let waiting =
-            dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq(session));
-        woken += diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await?;
-    }
-    Ok(woken)
+pub async fn wake_events_of_intent(conn: &mut Conn, intent: &IntentId, now: Timestamp) -> QueryResult<()> {
+    let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq(intent));
+    diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await.map(drop)
+}
+
+pub async fn wake_events_of_session(conn: &mut Conn, session: &SessionId, now: Timestamp) -> QueryResult<()> {
+    let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq(session));
+    diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await.map(drop)
 }
 
 pub async fn has_due_events(conn: &mut Conn, now: Timestamp) -> QueryResult<bool> {

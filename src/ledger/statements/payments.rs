@@ -10,21 +10,26 @@ use crate::{
         PaymentPage,
         rows::{PaymentChange, PaymentRow, SessionRow},
     },
-    schema::{checkout_sessions, payments_ledger, payments_ledger::dsl},
+    schema::payments_ledger::dsl,
 };
 
 /// A payment beside its newest session: the link it carries.
 macro_rules! with_newest_session {
     () => {
-        payments_ledger::table
+        $crate::schema::payments_ledger::table
             .left_join(
-                checkout_sessions::table.on(checkout_sessions::payment_id
-                    .eq(payments_ledger::id)
-                    .and(checkout_sessions::attempt.eq(payments_ledger::latest_attempt))),
+                $crate::schema::checkout_sessions::table.on($crate::schema::checkout_sessions::payment_id
+                    .eq($crate::schema::payments_ledger::id)
+                    .and(
+                        $crate::schema::checkout_sessions::attempt
+                            .eq($crate::schema::payments_ledger::latest_attempt),
+                    )),
             )
             .select((PaymentRow::as_select(), Option::<SessionRow>::as_select()))
     };
 }
+#[allow(unused_imports, reason = "one of the databases asks for many at once")]
+pub(in super::super) use with_newest_session;
 
 pub async fn insert_payment(conn: &mut Conn, row: &PaymentRow) -> QueryResult<bool> {
     let insert = diesel::insert_into(dsl::payments_ledger).values(row).on_conflict_do_nothing();

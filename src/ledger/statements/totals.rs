@@ -78,42 +78,43 @@ pub async fn payment_totals(
     conn: &mut Conn,
     agency: AgencyId,
 ) -> QueryResult<Vec<(PaymentStatus, i64, i64)>> {
-    TotalsOf(agency).load(conn).await
+    let rows: Vec<(AgencyId, PaymentStatus, i64, i64)> = TotalsOf(&[agency]).load(conn).await?;
+    Ok(rows.into_iter().map(|(_, status, payments, pence)| (status, payments, pence)).collect())
 }
 
 /// Totals and what is not sealed yet, in one statement, so that no change is missed or counted twice. Diesel's
 /// query builder has no `union` inside `from`; a fragment with a static id is prepared once, which `sql_query` is not.
-struct TotalsOf(AgencyId);
+pub struct TotalsOf<'a>(pub &'a [AgencyId]);
 
-impl QueryId for TotalsOf {
-    type QueryId = Self;
+impl QueryId for TotalsOf<'_> {
+    type QueryId = TotalsOf<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl Query for TotalsOf {
-    type SqlType = (st::Text, st::BigInt, st::BigInt);
+impl Query for TotalsOf<'_> {
+    type SqlType = (st::Uuid, st::Text, st::BigInt, st::BigInt);
 }
 
-impl QueryFragment<Db> for TotalsOf {
+impl QueryFragment<Db> for TotalsOf<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         out.push_sql(
-            "select status, cast(sum(payments) as bigint), cast(sum(pence) as bigint) from (\
-             select status, payments, total_pence as pence from agency_totals where agency_id = ",
+            "select agency_id, status, cast(sum(payments) as bigint), cast(sum(pence) as bigint) from (\
+             select agency_id, status, payments, total_pence as pence from agency_totals where agency_id ",
         );
-        out.push_bind_param::<st::Uuid, _>(&self.0)?;
+        is_one_of!(out, st::Uuid, self.0);
         out.push_sql(
-            " union all select to_status, 1, amount_pence from audit_log \
+            " union all select agency_id, to_status, 1, amount_pence from audit_log \
              where sequence is null and to_status is not null and from_status is distinct from to_status \
-             and agency_id = ",
+             and agency_id ",
         );
-        out.push_bind_param::<st::Uuid, _>(&self.0)?;
+        is_one_of!(out, st::Uuid, self.0);
         out.push_sql(
-            " union all select from_status, -1, -amount_pence from audit_log \
+            " union all select agency_id, from_status, -1, -amount_pence from audit_log \
              where sequence is null and from_status is not null and from_status is distinct from to_status \
-             and agency_id = ",
+             and agency_id ",
         );
-        out.push_bind_param::<st::Uuid, _>(&self.0)?;
-        out.push_sql(") changes group by status");
+        is_one_of!(out, st::Uuid, self.0);
+        out.push_sql(") changes group by agency_id, status");
         Ok(())
     }
 }

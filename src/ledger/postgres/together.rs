@@ -1,0 +1,391 @@
+//! Jobs that queue up share a connection: one transaction, one commit, and one statement where several jobs ask
+//! the same kind of question.
+//!
+//! The jobs of a group run in step. Each is polled until it waits for a statement; what they wait for is then
+//! sent to the database, all statements of one kind as one (`sets`), and everybody goes on with their answers.
+//! The jobs themselves know nothing of this: alone or together they are the same code. A statement without a form
+//! for sets is made by its job alone, on the connection it is lent for that moment.
+//!
+//! Within a group a row lock can't keep two jobs apart, since the transaction is theirs both. So the group keeps
+//! its own: a job that asks for a row another job has locked waits until that one is done.
+//!
+//! A group stands or falls as a whole. If a statement fails, or a job that has written something does, all is
+//! rolled back and every job runs again in a transaction of its own, as if it had never been in a group.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::poll_fn,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use diesel_async::pooled_connection::bb8::PooledConnection;
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
+
+use super::{Conn, POOL_WAIT, Pool, requests::Requests};
+use crate::{
+    error::Error,
+    ledger::{Tx, TxFuture, catch_panic},
+};
+
+/// Jobs of one group at most: bounds how long the first of them waits for the last.
+const MAX_GROUP: usize = 64;
+/// Jobs that may wait; past it callers wait for room.
+const QUEUE: usize = 4_096;
+
+/// A connection of the pool.
+pub type Pooled = PooledConnection<'static, Conn>;
+
+/// Whether a group is a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// No: its jobs only look.
+    Read,
+    /// Yes.
+    Write,
+}
+
+/// A queue of jobs, and workers who take from it whatever has queued up. They end when the last handle is gone.
+#[derive(Clone)]
+pub struct Together {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl Together {
+    /// Starts so many workers; each has one connection at a time.
+    pub fn start(pool: &Pool, purpose: Purpose, workers: usize) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let queue = Arc::new(tokio::sync::Mutex::new(queue));
+        for _ in 0..workers {
+            tokio::spawn(work(Arc::clone(&queue), pool.clone(), purpose));
+        }
+        Self { jobs }
+    }
+
+    /// Queues a job and waits for its answer.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let span = tracing::Span::current();
+        let task = Task { work, out: Arc::default(), answer, span, queued_at: Instant::now() };
+        self.jobs.send(Box::new(task)).await.map_err(|_| Error::internal("the workers have stopped"))?;
+        answered.await.map_err(|_| Error::internal("a worker dropped a job"))?
+    }
+}
+
+async fn work(queue: Arc<tokio::sync::Mutex<mpsc::Receiver<Box<dyn Job>>>>, pool: Pool, purpose: Purpose) {
+    loop {
+        let mut group = Vec::new();
+        if queue.lock().await.recv_many(&mut group, MAX_GROUP).await == 0 {
+            return;
+        }
+        let (group, late): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|job| job.queued_at().elapsed() < POOL_WAIT);
+        late.into_iter().for_each(|job| job.answer(Err(Error::busy())));
+        if !group.is_empty() {
+            run_group(group, &pool, purpose).await;
+        }
+    }
+}
+
+async fn run_group(mut group: Vec<Box<dyn Job>>, pool: &Pool, purpose: Purpose) {
+    let mut connection = match pool.connection().await {
+        Ok(connection) => connection,
+        Err(_) => return group.into_iter().for_each(|job| job.answer(Err(Error::busy()))),
+    };
+    let done = match purpose {
+        Purpose::Read => in_step(&mut group, connection).await.map(drop),
+        Purpose::Write => match super::begin(&mut connection).await {
+            Err(error) => Err(error),
+            Ok(()) => match in_step(&mut group, connection).await {
+                Ok(mut connection) => match super::commit(&mut connection).await {
+                    Ok(()) => Ok(()),
+                    // Whether it stands is not known, so it must not be run again.
+                    Err(error) => {
+                        tracing::error!(
+                            cause = error.story(),
+                            "could not commit; {} writes are in doubt",
+                            group.len()
+                        );
+                        return group.into_iter().for_each(|job| job.answer(Err(Error::busy())));
+                    }
+                },
+                Err(error) => Err(error),
+            },
+        },
+    };
+    match done {
+        Ok(()) => group.into_iter().for_each(|job| job.answer(Ok(()))),
+        Err(error) => {
+            tracing::debug!(cause = error.story(), jobs = group.len(), "a group comes apart");
+            group.into_iter().for_each(|job| job.alone(pool.clone()));
+        }
+    }
+}
+
+/// Runs the jobs to their ends; gives the connection back, or the reason why the group comes apart. A write's
+/// connection is rolled back then.
+async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled) -> Result<Pooled, Error> {
+    let desk = Arc::new(Mutex::new(Desk::default()));
+    let mut members: Vec<Member> = (0..)
+        .zip(group)
+        .map(|(index, job)| Member {
+            running: Some(job.begin(Tx::Together(Seat { index, desk: Arc::clone(&desk) }))),
+            wrote: false,
+        })
+        .collect();
+    let mut connection = Some(connection);
+    let out = rounds(&mut members, &desk, &mut connection).await;
+    // Whoever is lent the connection gives it back.
+    drop(members);
+    let connection = connection.or_else(|| take_up(&desk).returned.take());
+    let mut connection = connection.ok_or_else(|| Error::internal("a job kept the connection"))?;
+    match out {
+        Ok(()) => Ok(connection),
+        Err(error) => {
+            super::roll_back(&mut connection).await;
+            Err(error)
+        }
+    }
+}
+
+/// One round after another: everybody goes on until they wait, then what they wait for is done.
+async fn rounds(
+    members: &mut [Member],
+    desk: &Mutex<Desk>,
+    connection: &mut Option<Pooled>,
+) -> Result<(), Error> {
+    let mut locks = Locks::default();
+    loop {
+        let mut waiting = false;
+        for (index, member) in members.iter_mut().enumerate() {
+            // Woken by nobody: whatever they wait for comes from here.
+            match member.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(ended) => member.conclude(index, ended, &mut locks)?,
+                Poll::Pending => waiting = true,
+            }
+        }
+        if !waiting {
+            return Ok(());
+        }
+        let alone = take_up(desk).alone.pop_front();
+        if let Some((index, lend)) = alone {
+            let member = &mut members[index];
+            member.wrote = true;
+            let lent = connection.take().ok_or_else(|| Error::internal("the connection is out"))?;
+            let _ = lend.send(lent);
+            let ended = poll_fn(|context| match member.poll(context) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if take_up(desk).returned.is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await;
+            *connection = take_up(desk).returned.take();
+            if let Some(ended) = ended {
+                member.conclude(index, ended, &mut locks)?;
+            }
+            continue;
+        }
+        let mut requests = std::mem::take(&mut take_up(desk).requests);
+        let connection = connection.as_mut().ok_or_else(|| Error::internal("the connection is out"))?;
+        let served = requests.serve(connection, &mut locks, |index| members[index].wrote = true).await?;
+        take_up(desk).requests = requests;
+        if served == 0 {
+            return Err(Error::internal("a transaction waited for something else"));
+        }
+    }
+}
+
+/// One job on its way.
+struct Member {
+    /// `None` once it has ended.
+    running: Option<Running>,
+    /// Whether anything of it stands in the database.
+    wrote: bool,
+}
+
+impl Member {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        let Some(running) = &mut self.running else { return Poll::Ready(Ended::Before) };
+        let ended = std::task::ready!(running.as_mut().poll(context));
+        self.running = None;
+        Poll::Ready(ended)
+    }
+
+    fn conclude(&self, index: usize, ended: Ended, locks: &mut Locks) -> Result<(), Error> {
+        match ended {
+            Ended::Before => {}
+            Ended::Stood => locks.release(index),
+            Ended::Failed if !self.wrote => locks.release(index),
+            Ended::Failed => return Err(Error::internal("a job failed that had written something")),
+            Ended::Raced => return Err(Error::internal("a job lost a race")),
+        }
+        Ok(())
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// In an earlier round.
+    Before,
+    /// With a result.
+    Stood,
+    /// With an error.
+    Failed,
+    /// With an error that may not come again.
+    Raced,
+}
+
+type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// A job, whatever its answer is.
+trait Job: Send {
+    /// Starts it on a shared connection; its result is kept.
+    fn begin(&self, tx: Tx) -> Running;
+    /// Hands the kept result over, or the reason why nothing came of it.
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+    /// Runs it in a transaction of its own, in a task of its own.
+    fn alone(self: Box<Self>, pool: Pool);
+    fn queued_at(&self) -> Instant;
+}
+
+struct Task<T, F> {
+    work: F,
+    out: Arc<Mutex<Option<Result<T, Error>>>>,
+    answer: oneshot::Sender<Result<T, Error>>,
+    span: tracing::Span,
+    queued_at: Instant,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+{
+    fn begin(&self, mut tx: Tx) -> Running {
+        let (work, kept) = (self.work.clone(), Arc::clone(&self.out));
+        let run = async move {
+            let out = catch_panic(async { work(&mut tx).await }).await;
+            let ended = match &out {
+                Ok(_) => Ended::Stood,
+                Err(error) if error.lost_a_race() => Ended::Raced,
+                Err(_) => Ended::Failed,
+            };
+            *take_up(&kept) = Some(out);
+            ended
+        };
+        run.instrument(self.span.clone()).boxed()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        let out = take_up(&self.out).take().unwrap_or_else(|| Err(Error::internal("a job that did not run")));
+        // The caller may have stopped waiting; a write stands all the same.
+        let _ = self.answer.send(committed.and(out));
+    }
+
+    fn alone(self: Box<Self>, pool: Pool) {
+        let Self { work, answer, span, .. } = *self;
+        let run = async move { answer.send(pool.write(work).await) };
+        tokio::spawn(run.map(drop).instrument(span));
+    }
+
+    fn queued_at(&self) -> Instant {
+        self.queued_at
+    }
+}
+
+/// Where the jobs of a group leave what they want done.
+#[derive(Default)]
+pub struct Desk {
+    pub(super) requests: Requests,
+    /// Who needs the connection to themselves.
+    alone: VecDeque<(usize, oneshot::Sender<Pooled>)>,
+    /// The connection, from whoever was lent it last.
+    returned: Option<Pooled>,
+}
+
+/// A job's place in its group: what its [`Tx`] is made of.
+pub struct Seat {
+    pub(super) index: usize,
+    desk: Arc<Mutex<Desk>>,
+}
+
+impl Seat {
+    /// Leaves a request and waits for the answer to it.
+    pub(super) async fn ask<O>(
+        &self,
+        file: impl FnOnce(&mut Requests, oneshot::Sender<O>),
+    ) -> Result<O, Error> {
+        let (reply, replied) = oneshot::channel();
+        file(&mut take_up(&self.desk).requests, reply);
+        // Dropped only with the group, and then nobody asks for the reason any more.
+        replied.await.map_err(|_| Error::internal("the group came apart"))
+    }
+
+    /// The connection, for one statement.
+    pub async fn borrow(&self) -> Result<Lent, Error> {
+        let (lend, lent) = oneshot::channel();
+        take_up(&self.desk).alone.push_back((self.index, lend));
+        let connection = lent.await.map_err(|_| Error::internal("the group came apart"))?;
+        Ok(Lent { connection: Some(connection), desk: Arc::clone(&self.desk) })
+    }
+}
+
+/// A lent connection; it goes back by itself.
+pub struct Lent {
+    connection: Option<Pooled>,
+    desk: Arc<Mutex<Desk>>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        take_up(&self.desk).returned = self.connection.take();
+    }
+}
+
+impl Deref for Lent {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        self.connection.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Conn {
+        self.connection.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+/// A row that a job of a group has locked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LockKey(pub &'static str, pub String);
+
+/// Which job of a group has locked what, until it is done.
+#[derive(Default)]
+pub struct Locks(BTreeMap<LockKey, usize>);
+
+impl Locks {
+    /// Takes the lock, unless another job has it.
+    pub fn take(&mut self, key: LockKey, index: usize) -> bool {
+        *self.0.entry(key).or_insert(index) == index
+    }
+
+    fn release(&mut self, index: usize) {
+        self.0.retain(|_, holder| *holder != index);
+    }
+}
+
+/// A poisoned mutex here holds nothing that a panic could have left half done.
+fn take_up<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
