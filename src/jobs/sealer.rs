@@ -3,7 +3,7 @@
 //! It runs a moment behind the writes, so that no payment ever waits for a counter of its agency. Numbers are dense per
 //! agency and agree with each payment's versions. One instance at a time seals; the others find the work locked.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt;
 
@@ -11,21 +11,26 @@ use crate::{
     App,
     domain::{AgencyId, PaymentStatus, Timestamp},
     error::Error,
-    ledger::Tx,
+    ledger::{
+        Tx,
+        rows::{Sealed, TotalChange},
+    },
 };
 
 /// The name of the lock.
 const JOB: &str = "seal";
 /// Rows sealed in one transaction: a few milliseconds of work.
-const BATCH: i64 = 500;
+const BATCH: i64 = 1_000;
 
-/// Seals what is unsealed; says how many rows.
+/// Seals what is unsealed; says how many rows, where there may be more of them. Whatever came meanwhile waits for the
+/// next time, since one large batch costs less than many small ones.
 pub async fn seal_batch(app: &App) -> Result<usize, Error> {
     // Mostly there are none, and looking is cheaper than locking.
     if !app.ledger.read(|tx| async move { tx.has_unsealed().await }.boxed()).await? {
         return Ok(0);
     }
-    app.ledger.write(|tx| async move { seal(tx).await }.boxed()).await
+    let sealed = app.ledger.write(|tx| async move { seal(tx).await }.boxed()).await?;
+    Ok(if sealed < BATCH as usize { 0 } else { sealed })
 }
 
 async fn seal(tx: &mut Tx) -> Result<usize, Error> {
@@ -33,15 +38,15 @@ async fn seal(tx: &mut Tx) -> Result<usize, Error> {
         return Ok(0);
     }
     let rows = tx.unsealed(BATCH).await?;
-    let mut sequences: BTreeMap<AgencyId, i64> = BTreeMap::new();
+    let agencies: BTreeSet<AgencyId> = rows.iter().map(|row| row.agency_id).collect();
+    let agencies: Vec<AgencyId> = agencies.into_iter().collect();
+    let mut last: BTreeMap<AgencyId, i64> = tx.last_sequences(&agencies).await?.into_iter().collect();
     let mut totals: BTreeMap<(AgencyId, PaymentStatus), (i64, i64)> = BTreeMap::new();
+    let mut sealed = Vec::with_capacity(rows.len());
     for row in &rows {
-        let sequence = match sequences.entry(row.agency_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(tx.last_sequence(row.agency_id).await?),
-        };
+        let sequence = last.entry(row.agency_id).or_default();
         *sequence += 1;
-        tx.seal(row.entry, *sequence).await?;
+        sealed.push(Sealed { entry: row.entry, sequence: *sequence });
         if row.from_status == row.to_status {
             continue;
         }
@@ -54,10 +59,16 @@ async fn seal(tx: &mut Tx) -> Result<usize, Error> {
             }
         }
     }
-    for ((agency, status), (payments, pence)) in totals {
-        if (payments, pence) != (0, 0) {
-            tx.add_to_totals(agency, status, payments, pence).await?;
-        }
-    }
+    tx.seal(&sealed).await?;
+    let changes = totals.into_iter().filter(|(_, change)| *change != (0, 0));
+    let changes: Vec<TotalChange> = changes
+        .map(|((agency_id, status), (payments, total_pence))| TotalChange {
+            agency_id,
+            status,
+            payments,
+            total_pence,
+        })
+        .collect();
+    tx.add_to_totals(&changes).await?;
     Ok(rows.len())
 }

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod requests;
+mod sealing;
 mod sets;
 mod together;
 

@@ -12,8 +12,8 @@ use crate::{
         TodoStatus, TokenId, Verdict,
     },
     schema::{
-        agencies, audit_log, checkout_sessions, custom_payment_tasks, payment_anomalies, payment_intents,
-        payments_ledger, processed_events, todos, tokens,
+        agencies, agency_totals, audit_log, checkout_sessions, custom_payment_tasks, payment_anomalies,
+        payment_intents, payments_ledger, processed_events, todos, tokens,
     },
 };
 
@@ -272,6 +272,26 @@ pub struct AuditRow {
     pub request_id: Option<String>,
     pub changes: Json,
     pub sequence: Option<i64>,
+}
+
+/// A row of the journal and the number it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The row.
+    pub entry: i64,
+    /// Its number.
+    pub sequence: i64,
+}
+
+/// What is added to an agency's totals of one status.
+#[derive(Clone, Debug, PartialEq, Eq, Insertable)]
+#[diesel(table_name = agency_totals)]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct TotalChange {
+    pub agency_id: AgencyId,
+    pub status: PaymentStatus,
+    pub payments: i64,
+    pub total_pence: i64,
 }
 
 /// What the sealer needs of a journal row.

@@ -6,6 +6,7 @@
 //! Durability: WAL with `synchronous=FULL`, so an answered write survives loss of power.
 
 mod lock;
+mod sealing;
 mod writer;
 
 use std::{

@@ -225,12 +225,12 @@ statements! {
         has_unsealed() -> bool;
         /// Rows of the journal that are not sealed, in their order.
         unsealed(limit: i64) -> Vec<UnsealedRow>;
-        /// The last number given in an agency's journal; 0 where there is none.
-        last_sequence(agency: AgencyId) -> i64;
-        /// Gives a row of the journal its number.
-        seal(entry: i64, sequence: i64) -> ();
-        /// Adds to an agency's totals of one status.
-        add_to_totals(agency: AgencyId, status: PaymentStatus, payments: i64, pence: i64) -> ();
+        /// The last number given in each agency's journal; 0 where there is none.
+        last_sequences(agencies: &[AgencyId]) -> Vec<(AgencyId, i64)>;
+        /// Gives rows of the journal their numbers.
+        seal(sealed: &[Sealed]) -> ();
+        /// Adds to agencies' totals.
+        add_to_totals(changes: &[TotalChange]) -> ();
         /// Count and total of an agency's payments by status, exact at this moment.
         => together payment_totals(agency: AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
     }

@@ -1,17 +1,17 @@
 //! Sealing the journal, and what its rows add up to.
 
 use diesel::{
-    dsl::max,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
 
+pub use super::super::sealing::{add_to_totals, last_sequences, seal};
 use super::{Conn, Db};
 use crate::{
     domain::{AgencyId, PaymentStatus, Timestamp},
     ledger::{rows::UnsealedRow, sql_types as st},
-    schema::{agency_totals::dsl as totals, audit_log::dsl as audit, jobs::dsl as jobs},
+    schema::{audit_log::dsl as audit, jobs::dsl as jobs},
 };
 
 pub async fn lock_job(conn: &mut Conn, kind: &str, now: Timestamp) -> QueryResult<bool> {
@@ -23,55 +23,22 @@ pub async fn lock_job(conn: &mut Conn, kind: &str, now: Timestamp) -> QueryResul
 }
 
 pub async fn has_unsealed(conn: &mut Conn) -> QueryResult<bool> {
-    let unsealed = audit::audit_log.filter(audit::sequence.is_null());
-    diesel::select(diesel::dsl::exists(unsealed)).get_result(conn).await
+    let unsealed = audit::audit_log.filter(audit::sequence.is_null()).select(audit::entry);
+    // In the order of the index of unsealed rows, so that no other is looked through.
+    let first = unsealed.order((audit::agency_id, audit::entry)).first::<i64>(conn).await;
+    Ok(first.optional()?.is_some())
 }
 
 pub async fn unsealed(conn: &mut Conn, limit: i64) -> QueryResult<Vec<UnsealedRow>> {
     audit::audit_log
         .filter(audit::sequence.is_null())
-        // In the order of the one index that holds unsealed rows only; within an agency that is their own order.
-        .order((audit::agency_id, audit::entry))
+        // Oldest first, whoever's they are, so that a busy agency holds up no other. Not in the order of an index,
+        // which would be that of the whole journal: the unsealed rows are few, and are sorted.
+        .order(audit::entry + 0)
         .limit(limit)
         .select(UnsealedRow::as_select())
         .load(conn)
         .await
-}
-
-pub async fn last_sequence(conn: &mut Conn, agency: AgencyId) -> QueryResult<i64> {
-    let query = audit::audit_log
-        .filter(audit::agency_id.eq(agency))
-        .filter(audit::sequence.is_not_null())
-        .select(max(audit::sequence));
-    Ok(query.first::<Option<i64>>(conn).await?.unwrap_or(0))
-}
-
-pub async fn seal(conn: &mut Conn, entry: i64, sequence: i64) -> QueryResult<()> {
-    let row = audit::audit_log.find(entry).filter(audit::sequence.is_null());
-    let sealed = diesel::update(row).set(audit::sequence.eq(sequence)).execute(conn).await?;
-    if sealed == 1 { Ok(()) } else { Err(diesel::result::Error::NotFound) }
-}
-
-pub async fn add_to_totals(
-    conn: &mut Conn,
-    agency: AgencyId,
-    status: PaymentStatus,
-    payments: i64,
-    pence: i64,
-) -> QueryResult<()> {
-    let empty = (
-        totals::agency_id.eq(agency),
-        totals::status.eq(status),
-        totals::payments.eq(0),
-        totals::total_pence.eq(0),
-    );
-    diesel::insert_into(totals::agency_totals).values(empty).on_conflict_do_nothing().execute(conn).await?;
-    let change = (
-        totals::payments.eq(totals::payments + payments),
-        totals::total_pence.eq(totals::total_pence + pence),
-    );
-    let row = totals::agency_totals.find((agency, status));
-    diesel::update(row).set(change).execute(conn).await.map(drop)
 }
 
 pub async fn payment_totals(
