@@ -99,6 +99,41 @@ pub struct ServerArgs {
     /// Multiplies every waiting time that is no time-out. For drills and tests.
     #[arg(long, env = "QUITTANCE_JANITOR_TIME_SCALE", default_value_t = 1.0, value_parser = time_scale)]
     pub janitor_time_scale: f64,
+    /// Who else is told what happens.
+    #[command(flatten)]
+    pub inngest: InngestArgs,
+}
+
+/// How to speak with Inngest, if at all.
+#[derive(Clone, Debug, Args)]
+pub struct InngestArgs {
+    /// Sends provider events and changes of payments to Inngest under this key; unset, nothing is sent.
+    #[arg(long, env = "INNGEST_EVENT_KEY", hide_env_values = true)]
+    pub inngest_event_key: Option<SecretString>,
+    /// Inngest's event API: https, or http on a loopback address.
+    // Taken as a secret and parsed later, as every address that may hold a password.
+    #[arg(long, env = "INNGEST_BASE_URL", default_value = "https://inn.gs", hide_env_values = true)]
+    pub inngest_base_url: SecretString,
+}
+
+/// How to speak with Inngest, checked.
+#[derive(Clone, Debug)]
+pub struct Inngest {
+    /// The event API.
+    pub base_url: Url,
+    /// Ours; part of every address, and so of no log.
+    pub event_key: SecretString,
+}
+
+impl InngestArgs {
+    /// Checks what is set; `None` where nothing is to be sent. The error names the variable.
+    pub fn check(&self) -> Result<Option<Inngest>, String> {
+        let Some(key) = &self.inngest_event_key else { return Ok(None) };
+        let event_key = secret("INNGEST_EVENT_KEY", Some(key), None)?;
+        let base_url = safe_link(self.inngest_base_url.expose_secret())
+            .map_err(|why| format!("INNGEST_BASE_URL {why}"))?;
+        Ok(Some(Inngest { base_url, event_key }))
+    }
 }
 
 /// How to speak with Calmony Pay.

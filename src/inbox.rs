@@ -44,9 +44,10 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
     }
     let retry_after = retry::FIRST_RETRY.mul_f64(app.time_scale);
     let (first, kept) = (event.clone(), body.to_vec());
+    let unsent = app.inngest.is_some();
     let applied = app
         .ledger
-        .write(move |tx| async move { receive(tx, &first, &kept, retry_after).await }.boxed())
+        .write(move |tx| async move { receive(tx, &first, &kept, retry_after, unsent).await }.boxed())
         .await;
     match applied {
         Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),
@@ -63,7 +64,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
             let row = parked(&event, body, "could not be applied", retry_after);
-            app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
+            app.ledger.write(move |tx| async move { tx.insert_event(&row, unsent).await }.boxed()).await?;
             Ok(Receipt::Concluded(Verdict::Parked))
         }
     }
@@ -97,7 +98,8 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         received_at: now,
         concluded_at: Some(now),
     };
-    let added = app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
+    // Not for Inngest: it has no type and no id of the provider's.
+    let added = app.ledger.write(move |tx| async move { tx.insert_event(&row, false).await }.boxed()).await?;
     Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
 }
 
@@ -150,6 +152,7 @@ async fn receive(
     event: &Event,
     body: &[u8],
     retry_after: Duration,
+    unsent: bool,
 ) -> Result<Option<Verdict>, Error> {
     let now = Timestamp::now();
     if tx.event(&event.id).await?.is_some() {
@@ -170,7 +173,7 @@ async fn receive(
     };
     // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
     // What the slower one has recorded must not stand beside the other's event: it may say something else.
-    match tx.insert_event(&row).await? {
+    match tx.insert_event(&row, unsent).await? {
         true => Ok(Some(row.verdict)),
         false => Err(Error::Internal { cause: Fault::Race }),
     }

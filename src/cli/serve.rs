@@ -13,7 +13,8 @@ use super::{Outcome, open, story};
 use crate::{
     App,
     calmony::client::Client,
-    config::{Calmony, CalmonyArgs, DatabaseArgs, ServerArgs, is_public},
+    config::{Calmony, CalmonyArgs, DatabaseArgs, Inngest, ServerArgs, is_public},
+    inngest,
     ledger::{DatabaseUrl, Ledger, ServerLock},
     server::{Listeners, Settings, serve},
 };
@@ -21,6 +22,7 @@ use crate::{
 /// Runs the server until it is told to stop.
 pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs) -> Outcome {
     let calmony = calmony.check()?;
+    args.inngest.check()?;
     let _lock = lock(&database.url()?)?;
     let ledger = open(&database).await?;
     let (listeners, addresses) = bind(&args).await?;
@@ -81,7 +83,12 @@ pub fn app(
     let time_scale = args.janitor_time_scale;
     let client = Client::new(calmony.api_url.clone(), calmony.secret_key.clone(), time_scale)
         .map_err(|error| format!("the client of Calmony Pay: {error}"))?;
-    Ok(App::new(ledger, client, args.return_url(companion)?, time_scale))
+    let inngest = args
+        .inngest
+        .check()?
+        .map(|Inngest { base_url, event_key }| inngest::Client::new(base_url, event_key));
+    let inngest = inngest.transpose().map_err(|error| format!("the client of Inngest: {error}"))?;
+    Ok(App::new(ledger, client, inngest, args.return_url(companion)?, time_scale))
 }
 
 /// What the listeners need besides.

@@ -24,8 +24,9 @@ pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryR
     diesel::update(event).set(dsl::reused_at.eq(at)).execute(conn).await.map(drop)
 }
 
-pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
-    let insert = diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing();
+pub async fn insert_event(conn: &mut Conn, row: &EventRow, unsent: bool) -> QueryResult<bool> {
+    let values = (row, dsl::unsent.eq(unsent));
+    let insert = diesel::insert_into(dsl::processed_events).values(values).on_conflict_do_nothing();
     Ok(insert.execute(conn).await? == 1)
 }
 
@@ -107,4 +108,19 @@ pub async fn event_page(conn: &mut Conn, verdict: Option<Verdict>, limit: i64) -
         query = query.filter(dsl::verdict.eq(verdict));
     }
     query.load(conn).await
+}
+
+pub async fn drop_old_bodies(conn: &mut Conn, before: Timestamp, limit: i64) -> QueryResult<usize> {
+    // A parked event's body is still needed, however old it is.
+    let kept_for_nobody = || dsl::body.is_not_null().and(dsl::due_at.is_null());
+    let old = dsl::processed_events
+        .filter(kept_for_nobody())
+        .filter(dsl::received_at.lt(before))
+        .order(dsl::received_at)
+        .limit(limit)
+        .select(dsl::event_id)
+        .load::<EventId>(conn)
+        .await?;
+    let rows = dsl::processed_events.filter(dsl::event_id.eq_any(&old)).filter(kept_for_nobody());
+    diesel::update(rows).set(dsl::body.eq(None::<Vec<u8>>)).execute(conn).await
 }

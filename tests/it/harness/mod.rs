@@ -7,7 +7,7 @@ mod postgres;
 mod schema;
 mod sql;
 
-pub use app::{Options, TestApp};
+pub use app::{INNGEST_EVENT_KEY, Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
 pub use schema::document;
