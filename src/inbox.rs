@@ -244,18 +244,23 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
     }
 }
 
-/// The event, to be tried again now; `None` where nothing is left to try.
-pub fn due_now(row: EventRow) -> Option<EventRow> {
-    let again = matches!(row.verdict, Verdict::Parked | Verdict::Dead) && row.body.is_some();
-    again.then(|| EventRow {
-        verdict: Verdict::Parked,
-        due_at: Some(Timestamp::now()),
-        leased_until: None,
-        tries: 0,
-        failures: 0,
-        concluded_at: None,
-        ..row
-    })
+/// The event, to be tried again now; or why it can't be.
+pub fn due_now(row: EventRow) -> Result<EventRow, &'static str> {
+    match row.verdict {
+        Verdict::Parked | Verdict::Dead if row.body.is_none() => Err("is too old: its body is gone"),
+        Verdict::Parked | Verdict::Dead => Ok(EventRow {
+            verdict: Verdict::Parked,
+            due_at: Some(Timestamp::now()),
+            leased_until: None,
+            tries: 0,
+            failures: 0,
+            concluded_at: None,
+            ..row
+        }),
+        Verdict::Applied | Verdict::Stale | Verdict::Ignored | Verdict::Quarantined => {
+            Err("is neither parked nor dead")
+        }
+    }
 }
 
 /// An event that is to be tried again.

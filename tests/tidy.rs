@@ -70,7 +70,7 @@ fn a_status_is_written_in_one_place() {
 
 #[test]
 fn others_are_called_from_their_rooms_alone() {
-    only_in("reqwest", &["src/calmony/client.rs", "src/inngest.rs", "src/sandbox/delivery.rs"]);
+    only_in("reqwest", &["src/calmony/client", "src/inngest.rs", "src/sandbox/delivery.rs"]);
 }
 
 #[test]

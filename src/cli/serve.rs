@@ -13,7 +13,7 @@ use super::{Outcome, open, story};
 use crate::{
     App,
     calmony::client::Client,
-    config::{Calmony, CalmonyArgs, DatabaseArgs, Inngest, ServerArgs, is_public},
+    config::{Calmony, CalmonyArgs, DatabaseArgs, Inngest, SHORT_SECRET_BYTES, ServerArgs, is_public},
     inngest,
     ledger::{DatabaseUrl, Ledger, ServerLock},
     server::{Listeners, Settings, serve},
@@ -22,6 +22,9 @@ use crate::{
 /// Runs the server until it is told to stop.
 pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs) -> Outcome {
     let calmony = calmony.check()?;
+    for name in calmony.short_secrets() {
+        tracing::warn!("{name} is shorter than {SHORT_SECRET_BYTES} bytes");
+    }
     args.inngest.check()?;
     let _lock = lock(&database.url()?)?;
     let ledger = open(&database).await?;
@@ -83,12 +86,14 @@ pub fn app(
     let time_scale = args.janitor_time_scale;
     let client = Client::new(calmony.api_url.clone(), calmony.secret_key.clone(), time_scale)
         .map_err(|error| format!("the client of Calmony Pay: {error}"))?;
-    let inngest = args
-        .inngest
-        .check()?
-        .map(|Inngest { base_url, event_key }| inngest::Client::new(base_url, event_key));
-    let inngest = inngest.transpose().map_err(|error| format!("the client of Inngest: {error}"))?;
-    Ok(App::new(ledger, client, inngest, args.return_url(companion)?, time_scale))
+    Ok(App::new(ledger, client, inngest(args)?, args.return_url(companion)?, time_scale))
+}
+
+/// The client of Inngest, where that is configured.
+pub fn inngest(args: &ServerArgs) -> Result<Option<inngest::Client>, String> {
+    let Some(Inngest { base_url, event_key }) = args.inngest.check()? else { return Ok(None) };
+    let client = inngest::Client::new(base_url, event_key);
+    client.map(Some).map_err(|error| format!("the client of Inngest: {error}"))
 }
 
 /// What the listeners need besides.
