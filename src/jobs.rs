@@ -37,7 +37,7 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
 /// How often the journal is looked at: how far the sealer may be behind.
 const SEAL_EVERY: Duration = Duration::from_millis(50);
 /// How often open anomalies are counted for the metrics.
-const COUNT_EVERY: Duration = Duration::from_secs(15);
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often old bodies are looked for. They may stay an hour too long, not a day.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// How long the body of an event is kept that nobody waits for. README, "Webhooks".
@@ -49,12 +49,13 @@ const BODIES: i64 = 200;
 pub async fn run(app: Arc<App>, stopping: CancellationToken) {
     let pause = LOOK_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
     let forget_every = FORGET_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, FORGET_EVERY);
+    let count_every = COUNT_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, COUNT_EVERY);
     let open = AtomicI64::new(0);
     tokio::join!(
         again_and_again("parked events", pause, &stopping, || inbox::retry_due(&app)),
         again_and_again("sessions", pause, &stopping, || janitor::visit_due(&app)),
         again_and_again("the journal", SEAL_EVERY, &stopping, || sealer::seal_batch(&app)),
-        again_and_again("open anomalies", COUNT_EVERY, &stopping, || count_anomalies(&app, &open)),
+        again_and_again("open anomalies", count_every, &stopping, || count_anomalies(&app, &open)),
         again_and_again("old bodies", forget_every, &stopping, || forget_bodies(&app)),
         async {
             if let Some(inngest) = &app.inngest {

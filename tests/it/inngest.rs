@@ -221,6 +221,7 @@ on_both! {
         }
         drop(server); // kill -9
         let unconfirmed = fake.taken();
+        assert!(!unconfirmed.is_empty());
 
         // As if the time of its lease had passed.
         let mut sql = crate::harness::Sql::open(app.database, &url).await;
@@ -235,10 +236,10 @@ on_both! {
                 .iter()
                 .all(|name| names.iter().any(|sent| sent == name))
         }).await;
-        let again = fake.taken();
-        for event in &unconfirmed {
-            assert_eq!(again.iter().filter(|sent| sent["id"] == event["id"]).count(), 2, "{event}");
-        }
+        fake.until("everything again", |fake| {
+            let taken = fake.taken();
+            unconfirmed.iter().all(|event| taken.iter().filter(|sent| sent["id"] == event["id"]).count() == 2)
+        }).await;
         let logged = std::fs::read_to_string(log.path()).expect("the log");
         assert!(logged.contains("could be sent to Inngest"), "it is told of");
         assert!(!logged.contains(INNGEST_EVENT_KEY), "but not the key");
