@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::{
     domain::{AgencyId, Timestamp},
+    error::with_causes,
     ledger::rows::{UnsentChange, UnsentEvent},
 };
 
@@ -71,7 +72,7 @@ impl Client {
     /// Sends events. All of them are taken, or none is known to be.
     pub async fn send(&self, messages: &[Message]) -> Result<(), SendFault> {
         // The key is part of the address, so no error may carry one.
-        let unreachable = |error: reqwest::Error| SendFault::Unreachable(chain(&error.without_url()));
+        let unreachable = |error: reqwest::Error| SendFault::Unreachable(with_causes(&error.without_url()));
         let mut answer = self.http.post(self.endpoint()?).json(messages).send().await.map_err(unreachable)?;
         // Read to its end where that is near, so that the connection can be used again.
         let mut read = 0;
@@ -174,10 +175,4 @@ fn name(parts: &[&str]) -> String {
 
 fn millis(at: Timestamp) -> i64 {
     at.to_utc().timestamp_millis()
-}
-
-/// An error with its causes; reqwest's own says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

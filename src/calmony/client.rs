@@ -23,6 +23,7 @@ use crate::domain::{
     AgencyId, FreeText, IntentId, PaymentId, PaymentMethod, Pence, SessionId,
     lifecycle::{Report, Reported},
 };
+use crate::error::with_causes;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole call, connecting included. README, "Checkout".
@@ -264,11 +265,10 @@ impl Client {
                 .map_err(|_| CallFault::unknown("the secret key holds characters no header can"))?;
         bearer.set_sensitive(true);
         let response = request.header(header::AUTHORIZATION, bearer).send().await;
-        // `without_url`: an address may hold an id, and the log has that already.
-        let mut response = response.map_err(|error| CallFault::unknown(error.without_url()))?;
+        let mut response = response.map_err(unanswered)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| CallFault::unknown(e.without_url()))? {
+        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(CallFault::unknown("an answer over 64 KiB"));
             }
@@ -276,6 +276,11 @@ impl Client {
         }
         Ok((status, headers, body))
     }
+}
+
+/// No answer, or half of one. Without its address, which may hold an id: the log has that already.
+fn unanswered(error: reqwest::Error) -> CallFault {
+    CallFault::unknown(with_causes(&error.without_url()))
 }
 
 /// Whether a browser, or we, may be sent there: https anywhere, http on a loopback address only.

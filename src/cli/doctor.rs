@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Outcome, open_existing, print, serve, story};
 use crate::{
-    calmony::client::{Client, Probe},
+    calmony::client::{CallFault, Client, Probe},
     config::{Calmony, CalmonyArgs, DatabaseArgs, SHORT_SECRET_BYTES, ServerArgs, is_public},
     domain::Timestamp,
     inngest,
@@ -143,7 +143,10 @@ async fn examine(ledger: &Ledger, kind: &str) -> Result<String, String> {
 async fn provider(settings: &Calmony) -> Vec<Check> {
     let Calmony { api_url, secret_key, webhook_secrets: _ } = settings;
     let probe = match Client::new(api_url.clone(), secret_key.clone(), 1.0) {
-        Ok(client) => client.probe().await.map_err(|fault| fault.to_string()),
+        Ok(client) => client.probe().await.map_err(|fault| match fault {
+            CallFault::Unknown { why } => why,
+            refused @ CallFault::Rejected { .. } => refused.to_string(),
+        }),
         Err(error) => Err(error.to_string()),
     };
     match probe {

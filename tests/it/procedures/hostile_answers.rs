@@ -97,7 +97,10 @@ on_both! {
         }
         let paths = provider.paths.lock().expect("whole").clone();
         assert!(paths.iter().all(|line| line == "POST /v1/checkout/sessions HTTP/1.1"), "{paths:?}");
+        app.stop().await;
+
         // What is as it should be passes, at its largest.
+        let app = asking(&quiet, &provider).await;
         provider.says("200 OK", &padded(64 * 1024 - 100));
         app.agent().ok(METHOD, create_params(json!({}))).await;
         // And a session is given to one payment alone.
