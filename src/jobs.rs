@@ -37,13 +37,13 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
 /// How often the journal is looked at: how far the sealer may be behind.
 const SEAL_EVERY: Duration = Duration::from_millis(50);
 /// How often open anomalies are counted for the metrics.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// How often old bodies are looked for. They may stay an hour too long, not a day.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// How long the body of an event is kept that nobody waits for. README, "Webhooks".
 const KEEP_BODIES_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// Bodies forgotten in one transaction: at their largest, what a group commit writes in a few milliseconds.
-const BODIES: i64 = 200;
+/// Bodies forgotten in one transaction, which nobody should have to wait for long; each may be 256 KiB.
+const BODIES: i64 = 100;
 
 /// Runs until `stopping` is cancelled. What is under way then is finished.
 pub async fn run(app: Arc<App>, stopping: CancellationToken) {

@@ -139,7 +139,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        let reads = DefaultDirectRateLimiter::direct(Quota::per_second(READS_PER_SECOND));
+        // One at a time, evenly spaced: a burst would make the first second twice as full.
+        let quota = Quota::per_second(READS_PER_SECOND).allow_burst(NonZeroU32::MIN);
+        let reads = DefaultDirectRateLimiter::direct(quota);
         Ok(Self { http, base, secret_key, breaker: Breaker::new(time_scale), reads })
     }
 

@@ -33,6 +33,9 @@ pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs)
         tracing::warn!("QUITTANCE_PUBLIC_URL is not public https: Calmony Pay refuses such return addresses");
     }
     let app = app(ledger, &args, &calmony, addresses.companion)?;
+    if args.return_url.as_ref().is_some_and(|url| !is_public(url)) {
+        tracing::warn!("QUITTANCE_RETURN_URL is not public https: Calmony Pay refuses such return addresses");
+    }
     let stopping = stop_on_signal()?;
     announce(&addresses, Map::new());
     serve(app, listeners, settings(&args, &calmony), stopping).await;

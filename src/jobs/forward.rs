@@ -95,8 +95,10 @@ pub async fn send_batch(app: &App, inngest: &Client) -> Result<usize, Error> {
 async fn take(tx: &mut Tx) -> Result<Option<Batch>, Error> {
     let now = Timestamp::now();
     let Some(tries) = tx.lease_forwarding(now, now.plus(LEASE)).await? else { return Ok(None) };
-    let found = tx.unsent_events(EVENTS).await?;
-    let changes = tx.unsent_changes(AGENCIES, CHANGES_OF_EACH, now).await?;
+    // After each failure half as much, down to one: a batch too large for Inngest is not tried for ever.
+    let share = |limit: i64| (limit >> tries.clamp(0, 6)).max(1);
+    let found = tx.unsent_events(share(EVENTS)).await?;
+    let changes = tx.unsent_changes(share(AGENCIES), share(CHANGES_OF_EACH), now).await?;
     let events = found.iter().map(|(event, _)| event.event_id.clone()).collect();
     let of_events = found.into_iter().map(|(event, agency)| Message::of_event(event, agency));
     let messages = of_events.chain(changes.iter().filter_map(Message::of_change)).collect();
