@@ -63,8 +63,8 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
         Err(error) => {
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
-            let row = parked(&event, body, "could not be applied", retry_after);
-            app.ledger.write(move |tx| async move { tx.insert_event(&row, unsent).await }.boxed()).await?;
+            let row = parked(&event, body, "could not be applied", retry_after, unsent);
+            app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
             Ok(Receipt::Concluded(Verdict::Parked))
         }
     }
@@ -97,9 +97,10 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         body: Some(body.to_vec()),
         received_at: now,
         concluded_at: Some(now),
+        // Not for Inngest: it has no type and no id of the provider's.
+        unsent: false,
     };
-    // Not for Inngest: it has no type and no id of the provider's.
-    let added = app.ledger.write(move |tx| async move { tx.insert_event(&row, false).await }.boxed()).await?;
+    let added = app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
     Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
 }
 
@@ -160,7 +161,7 @@ async fn receive(
     }
     let Some(conclusion) = conclude(tx, event, now).await? else { return Ok(None) };
     let row = match conclusion.verdict {
-        Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after),
+        Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after, unsent),
         _ => EventRow {
             verdict: conclusion.verdict,
             reason: conclusion.reason.map(str::to_owned),
@@ -168,12 +169,12 @@ async fn receive(
             due_at: None,
             body: None,
             concluded_at: Some(now),
-            ..parked(event, &[], "", retry_after)
+            ..parked(event, &[], "", retry_after, unsent)
         },
     };
     // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
     // What the slower one has recorded must not stand beside the other's event: it may say something else.
-    match tx.insert_event(&row, unsent).await? {
+    match tx.insert_event(&row).await? {
         true => Ok(Some(row.verdict)),
         false => Err(Error::Internal { cause: Fault::Race }),
     }
@@ -263,8 +264,8 @@ pub fn due_now(row: EventRow) -> Result<EventRow, &'static str> {
     }
 }
 
-/// An event that is to be tried again.
-fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> EventRow {
+/// An event that is to be tried again. `unsent`: it is to go to Inngest as well.
+fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration, unsent: bool) -> EventRow {
     let now = Timestamp::now();
     EventRow {
         event_id: event.id.clone(),
@@ -288,5 +289,6 @@ fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> Ev
         body: Some(body.to_vec()),
         received_at: now,
         concluded_at: None,
+        unsent,
     }
 }

@@ -233,6 +233,7 @@ pub struct EventRow {
     pub body: Option<Vec<u8>>,
     pub received_at: Timestamp,
     pub concluded_at: Option<Timestamp>,
+    pub unsent: bool,
 }
 
 /// An anomaly.

@@ -135,8 +135,8 @@ statements! {
         lock_event(id: &EventId) -> Option<EventRow>;
         /// Notes that an event's id came again with other facts.
         note_reused(id: &EventId, at: Timestamp) -> ();
-        /// Adds an event unless its id is known; says whether it did. `unsent`: it is to go to Inngest.
-        insert_event(row: &EventRow, unsent: bool) -> bool;
+        /// Adds an event unless its id is known; says whether it did.
+        insert_event(row: &EventRow) -> bool;
         /// Writes the verdict, and what goes with it, of a known event.
         conclude_event(row: &EventRow) -> ();
         /// Makes parked events due that wait for this intent or session; says how many.

@@ -24,9 +24,8 @@ pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryR
     diesel::update(event).set(dsl::reused_at.eq(at)).execute(conn).await.map(drop)
 }
 
-pub async fn insert_event(conn: &mut Conn, row: &EventRow, unsent: bool) -> QueryResult<bool> {
-    let values = (row, dsl::unsent.eq(unsent));
-    let insert = diesel::insert_into(dsl::processed_events).values(values).on_conflict_do_nothing();
+pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
+    let insert = diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing();
     Ok(insert.execute(conn).await? == 1)
 }
 
