@@ -83,6 +83,16 @@ diesel::table! {
 diesel::table! {
     use crate::ledger::sql_types::*;
 
+    inngest_cursors (agency_id) {
+        agency_id -> Uuid,
+        sequence -> Int8,
+        moved_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use crate::ledger::sql_types::*;
+
     jobs (kind, key) {
         kind -> Text,
         key -> Text,
@@ -195,6 +205,7 @@ diesel::table! {
         body -> Nullable<Bytea>,
         received_at -> Timestamptz,
         concluded_at -> Nullable<Timestamptz>,
+        unsent -> Bool,
     }
 }
 
@@ -233,6 +244,7 @@ diesel::joinable!(audit_log -> agencies (agency_id));
 diesel::joinable!(audit_log -> payments_ledger (payment_id));
 diesel::joinable!(checkout_sessions -> payments_ledger (payment_id));
 diesel::joinable!(custom_payment_tasks -> agencies (agency_id));
+diesel::joinable!(inngest_cursors -> agencies (agency_id));
 diesel::joinable!(payment_anomalies -> agencies (agency_id));
 diesel::joinable!(payment_anomalies -> payments_ledger (payment_id));
 diesel::joinable!(payment_intents -> payments_ledger (payment_id));
@@ -247,6 +259,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     checkout_sessions,
     custom_payment_tasks,
+    inngest_cursors,
     jobs,
     payment_anomalies,
     payment_intents,

@@ -3,6 +3,7 @@
 
 mod admin;
 mod dev;
+mod doctor;
 mod events;
 mod serve;
 
@@ -68,6 +69,15 @@ enum Command {
     /// The webhook inbox: what came, and what was concluded
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Check settings, database, provider, clock and public URL, and say what to fix
+    Doctor {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(flatten)]
+        server: Box<ServerArgs>,
+        #[command(flatten)]
+        calmony: CalmonyArgs,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -88,6 +98,7 @@ pub async fn run() -> ExitCode {
         Command::Agency(command) => admin::agency(command).await,
         Command::Token(command) => admin::token(command).await,
         Command::Events(command) => events::run(command).await,
+        Command::Doctor { database, server, calmony } => doctor::run(database, *server, calmony).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,10 @@
 //! Every setting, once: a flag, an environment variable, a default. The only room that reads the environment.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
@@ -10,7 +14,7 @@ use url::Url;
 use crate::{calmony::client::is_safe_link, ledger::DatabaseUrl, webhook::RETURN_PATH};
 
 /// A secret shorter than this is warned about: 24 bytes are 192 bits at best.
-const SHORT_SECRET_BYTES: usize = 24;
+pub const SHORT_SECRET_BYTES: usize = 24;
 /// Secrets that may be in force at once: the old, the new, and one to spare.
 const MAX_WEBHOOK_SECRETS: usize = 3;
 
@@ -99,6 +103,41 @@ pub struct ServerArgs {
     /// Multiplies every waiting time that is no time-out. For drills and tests.
     #[arg(long, env = "QUITTANCE_JANITOR_TIME_SCALE", default_value_t = 1.0, value_parser = time_scale)]
     pub janitor_time_scale: f64,
+    /// Who else is told what happens.
+    #[command(flatten)]
+    pub inngest: InngestArgs,
+}
+
+/// How to speak with Inngest, if at all.
+#[derive(Clone, Debug, Args)]
+pub struct InngestArgs {
+    /// Sends provider events and changes of payments to Inngest under this key; unset, nothing is sent.
+    #[arg(long, env = "INNGEST_EVENT_KEY", hide_env_values = true)]
+    pub inngest_event_key: Option<SecretString>,
+    /// Inngest's event API: https, or http on a loopback address.
+    // Taken as a secret and parsed later, as every address that may hold a password.
+    #[arg(long, env = "INNGEST_BASE_URL", default_value = "https://inn.gs", hide_env_values = true)]
+    pub inngest_base_url: SecretString,
+}
+
+/// How to speak with Inngest, checked.
+#[derive(Clone, Debug)]
+pub struct Inngest {
+    /// The event API.
+    pub base_url: Url,
+    /// Ours; part of every address, and so of no log.
+    pub event_key: SecretString,
+}
+
+impl InngestArgs {
+    /// Checks what is set; `None` where nothing is to be sent. The error names the variable.
+    pub fn check(&self) -> Result<Option<Inngest>, String> {
+        let Some(key) = &self.inngest_event_key else { return Ok(None) };
+        let event_key = secret("INNGEST_EVENT_KEY", Some(key), None)?;
+        let base_url = safe_link(self.inngest_base_url.expose_secret())
+            .map_err(|why| format!("INNGEST_BASE_URL {why}"))?;
+        Ok(Some(Inngest { base_url, event_key }))
+    }
 }
 
 /// How to speak with Calmony Pay.
@@ -138,7 +177,7 @@ pub struct Calmony {
 }
 
 impl CalmonyArgs {
-    /// Checks what must be there, and warns of what is weak. The error names the variable.
+    /// Checks what must be there. The error names the variable.
     pub fn check(&self) -> Result<Calmony, String> {
         let secret_key = secret(
             "CALMONY_PAY_SECRET_KEY",
@@ -155,18 +194,20 @@ impl CalmonyArgs {
         if secrets.len() > MAX_WEBHOOK_SECRETS || secrets.iter().any(|secret| secret.is_empty()) {
             return Err(format!("{name} must hold 1 to 3 secrets separated by commas, none of them empty"));
         }
-        for (name, secret) in [("CALMONY_PAY_SECRET_KEY", secret_key.expose_secret())]
-            .into_iter()
-            .chain(secrets.iter().map(|secret| (name, *secret)))
-        {
-            if secret.len() < SHORT_SECRET_BYTES {
-                tracing::warn!("{name} is shorter than {SHORT_SECRET_BYTES} bytes");
-            }
-        }
         let webhook_secrets = secrets.into_iter().map(SecretString::from).collect();
         let api_url = safe_link(self.calmony_pay_api_url.expose_secret())
             .map_err(|why| format!("CALMONY_PAY_API_URL {why}"))?;
         Ok(Calmony { api_url, secret_key, webhook_secrets })
+    }
+}
+
+impl Calmony {
+    /// The variables whose secrets are weak.
+    pub fn short_secrets(&self) -> Vec<&'static str> {
+        let short = |secret: &SecretString| secret.expose_secret().len() < SHORT_SECRET_BYTES;
+        let key = short(&self.secret_key).then_some("CALMONY_PAY_SECRET_KEY");
+        let webhook = self.webhook_secrets.iter().any(short).then_some("CALMONY_PAY_WEBHOOK_SECRET");
+        key.into_iter().chain(webhook).collect()
     }
 }
 
@@ -204,16 +245,29 @@ impl ServerArgs {
 /// request forgery through checkout URLs).
 pub fn is_public(url: &Url) -> bool {
     let public = match url.host() {
-        Some(url::Host::Domain(name)) => name != "localhost" && !name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => {
-            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified())
+        // A name without a dot is known to some local network at best.
+        Some(url::Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            let private = [".localhost", ".local", ".internal", ".test", ".invalid"];
+            name.contains('.') && !private.iter().any(|suffix| name.ends_with(suffix))
         }
-        Some(url::Host::Ipv6(ip)) => {
-            !(ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local())
-        }
+        Some(url::Host::Ipv4(ip)) => is_public_ipv4(ip),
+        Some(url::Host::Ipv6(ip)) => match ip.to_ipv4_mapped() {
+            Some(ip) => is_public_ipv4(ip),
+            None => {
+                !(ip.is_loopback()
+                    || ip.is_unspecified()
+                    || ip.is_unique_local()
+                    || ip.is_unicast_link_local())
+            }
+        },
         None => false,
     };
     url.scheme() == "https" && public
+}
+
+fn is_public_ipv4(ip: Ipv4Addr) -> bool {
+    !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified())
 }
 
 fn safe_link(text: &str) -> Result<Url, String> {

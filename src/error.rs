@@ -305,6 +305,12 @@ impl Error {
     }
 }
 
+/// An error with its causes, in one line; a client's own words say little.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         let away = match &error {

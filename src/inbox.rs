@@ -43,9 +43,10 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
     }
     let retry_after = retry::FIRST_RETRY.mul_f64(app.time_scale);
     let (first, kept) = (event.clone(), body.to_vec());
+    let unsent = app.inngest.is_some();
     let applied = app
         .ledger
-        .write_together(move |tx| async move { receive(tx, &first, &kept, retry_after).await }.boxed())
+        .write_together(move |tx| async move { receive(tx, &first, &kept, retry_after, unsent).await }.boxed())
         .await;
     match applied {
         Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),
@@ -58,7 +59,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
         Err(error) => {
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
-            let row = parked(&event, body, "could not be applied", retry_after);
+            let row = parked(&event, body, "could not be applied", retry_after, unsent);
             app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
             Ok(Receipt::Concluded(Verdict::Parked))
         }
@@ -97,6 +98,8 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         body: Some(body.to_vec()),
         received_at: now,
         concluded_at: Some(now),
+        // Not for Inngest: it has no type and no id of the provider's.
+        unsent: false,
     };
     let added = app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
     Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
@@ -151,11 +154,12 @@ async fn receive(
     event: &Event,
     body: &[u8],
     retry_after: Duration,
+    unsent: bool,
 ) -> Result<Option<Verdict>, Error> {
     let now = Timestamp::now();
     let Some(conclusion) = conclude(tx, event, now).await? else { return Ok(None) };
     let row = match conclusion.verdict {
-        Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after),
+        Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after, unsent),
         _ => EventRow {
             verdict: conclusion.verdict,
             reason: conclusion.reason.map(str::to_owned),
@@ -163,7 +167,7 @@ async fn receive(
             due_at: None,
             body: None,
             concluded_at: Some(now),
-            ..parked(event, &[], "", retry_after)
+            ..parked(event, &[], "", retry_after, unsent)
         },
     };
     // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
@@ -242,22 +246,27 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
     }
 }
 
-/// The event, to be tried again now; `None` where nothing is left to try.
-pub fn due_now(row: EventRow) -> Option<EventRow> {
-    let again = matches!(row.verdict, Verdict::Parked | Verdict::Dead) && row.body.is_some();
-    again.then(|| EventRow {
-        verdict: Verdict::Parked,
-        due_at: Some(Timestamp::now()),
-        leased_until: None,
-        tries: 0,
-        failures: 0,
-        concluded_at: None,
-        ..row
-    })
+/// The event, to be tried again now; or why it can't be.
+pub fn due_now(row: EventRow) -> Result<EventRow, &'static str> {
+    match row.verdict {
+        Verdict::Parked | Verdict::Dead if row.body.is_none() => Err("is too old: its body is gone"),
+        Verdict::Parked | Verdict::Dead => Ok(EventRow {
+            verdict: Verdict::Parked,
+            due_at: Some(Timestamp::now()),
+            leased_until: None,
+            tries: 0,
+            failures: 0,
+            concluded_at: None,
+            ..row
+        }),
+        Verdict::Applied | Verdict::Stale | Verdict::Ignored | Verdict::Quarantined => {
+            Err("is neither parked nor dead")
+        }
+    }
 }
 
-/// An event that is to be tried again.
-fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> EventRow {
+/// An event that is to be tried again. `unsent`: it is to go to Inngest as well.
+fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration, unsent: bool) -> EventRow {
     let now = Timestamp::now();
     EventRow {
         event_id: event.id.clone(),
@@ -281,5 +290,6 @@ fn parked(event: &Event, body: &[u8], reason: &str, retry_after: Duration) -> Ev
         body: Some(body.to_vec()),
         received_at: now,
         concluded_at: None,
+        unsent,
     }
 }

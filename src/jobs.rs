@@ -1,19 +1,34 @@
 //! Work that goes on beside the requests: taking up parked events, reading sessions back, sealing the journal,
-//! counting anomalies.
+//! sending to Inngest, counting anomalies, forgetting old bodies.
 //!
 //! Each kind of work is a loop of its own that ends with the server; none waits for another. Several instances share
 //! the work through leases in the database. Not here: what a parked event is (`inbox`), when a session is due
 //! (`checkout::schedule`).
 
+mod forward;
 mod janitor;
 mod sealer;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, domain::AnomalyKind, error::Error, inbox};
+pub use forward::begin;
+
+use crate::{
+    App,
+    domain::{AnomalyKind, Timestamp},
+    error::Error,
+    inbox,
+};
 
 /// How often each loop looks for work. Multiplied by the time scale, so that drills need not wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -22,16 +37,32 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
 /// How often the journal is looked at: how far the sealer may be behind.
 const SEAL_EVERY: Duration = Duration::from_millis(50);
 /// How often open anomalies are counted for the metrics.
-const COUNT_EVERY: Duration = Duration::from_secs(15);
+const COUNT_EVERY: Duration = Duration::from_secs(2);
+/// How often old bodies are looked for. They may stay an hour too long, not a day.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// How long the body of an event is kept that nobody waits for. README, "Webhooks".
+const KEEP_BODIES_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// Bodies forgotten in one transaction, which nobody should have to wait for long; each may be 256 KiB.
+const BODIES: i64 = 100;
 
 /// Runs until `stopping` is cancelled. What is under way then is finished.
 pub async fn run(app: Arc<App>, stopping: CancellationToken) {
     let pause = LOOK_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
+    let forget_every = FORGET_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, FORGET_EVERY);
+    let count_every = COUNT_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, COUNT_EVERY);
+    let open = AtomicI64::new(0);
     tokio::join!(
         again_and_again("parked events", pause, &stopping, || inbox::retry_due(&app)),
         again_and_again("sessions", pause, &stopping, || janitor::visit_due(&app)),
         again_and_again("the journal", SEAL_EVERY, &stopping, || sealer::seal_batch(&app)),
-        again_and_again("open anomalies", COUNT_EVERY, &stopping, || count_anomalies(&app)),
+        again_and_again("open anomalies", count_every, &stopping, || count_anomalies(&app, &open)),
+        again_and_again("old bodies", forget_every, &stopping, || forget_bodies(&app)),
+        async {
+            if let Some(inngest) = &app.inngest {
+                let send = || forward::send_batch(&app, inngest);
+                again_and_again("events for Inngest", pause, &stopping, send).await;
+            }
+        },
     );
 }
 
@@ -57,13 +88,24 @@ where
     }
 }
 
-/// Shows operators how many anomalies wait for a person.
-async fn count_anomalies(app: &App) -> Result<usize, Error> {
+/// Shows operators how many anomalies wait for a person: in the metrics, and in the log where there are other than
+/// last time.
+async fn count_anomalies(app: &App, last: &AtomicI64) -> Result<usize, Error> {
     let counted = app.ledger.read(|tx| async move { tx.open_anomalies().await }.boxed()).await?;
     for kind in AnomalyKind::ALL {
         let open = counted.iter().find(|(of, _)| of == kind).map_or(0, |(_, open)| *open);
         let open = u32::try_from(open).unwrap_or(u32::MAX);
         metrics::gauge!("quittance_anomalies_open", "kind" => kind.as_str()).set(open);
     }
+    let open = counted.iter().map(|(_, open)| open).sum();
+    if last.swap(open, Ordering::Relaxed) != open && open > 0 {
+        tracing::warn!(open, "anomalies wait for a person: payment.listAnomalies shows them");
+    }
     Ok(0)
+}
+
+/// Forgets the bodies of events that were given up or never readable; their facts stay.
+async fn forget_bodies(app: &App) -> Result<usize, Error> {
+    let before = Timestamp::now().minus(KEEP_BODIES_FOR);
+    app.ledger.write(move |tx| async move { tx.drop_old_bodies(before, BODIES).await }.boxed()).await
 }

@@ -13,7 +13,8 @@
 //!   and the limits of [`listener`].
 //! - **Service.** [`payment_sync`]: "this happened to that payment", the one transaction in which a payment changes.
 //!   [`inbox`] brings events there, [`checkout`] opens links.
-//! - **Provider.** [`calmony`] speaks Calmony Pay; [`sandbox`] plays it, for trying things out.
+//! - **Provider.** [`calmony`] speaks Calmony Pay; [`sandbox`] plays it, for trying things out. [`inngest`] tells
+//!   Inngest what happened.
 //! - **Ledger.** [`ledger`], the only room that knows SQL, on SQLite and on PostgreSQL.
 //! - **Nouns.** [`domain`]: ids, pence, statuses, and the fold from facts to a status.
 //!
@@ -35,6 +36,7 @@ mod demo;
 pub mod domain;
 pub mod error;
 pub mod inbox;
+pub mod inngest;
 pub mod jobs;
 pub mod ledger;
 pub mod listener;
@@ -65,6 +67,8 @@ pub struct App {
     pub tokens: auth::Tokens,
     /// The provider.
     pub calmony: calmony::client::Client,
+    /// Who else wants to know what happens, if anyone.
+    pub inngest: Option<inngest::Client>,
     /// Where a tenant's browser goes after checkout.
     pub return_url: url::Url,
     /// Work that goes on when nobody waits for it any more; a stopping server does.
@@ -74,14 +78,15 @@ pub struct App {
 }
 
 impl App {
-    /// An app over an open ledger and a client of the provider.
+    /// An app over an open ledger, a client of the provider, and one of Inngest where that is configured.
     pub fn new(
         ledger: ledger::Ledger,
         calmony: calmony::client::Client,
+        inngest: Option<inngest::Client>,
         return_url: url::Url,
         time_scale: f64,
     ) -> Arc<Self> {
         let tokens = auth::Tokens::new(ledger.clone());
-        Arc::new(Self { ledger, tokens, calmony, return_url, tasks: TaskTracker::new(), time_scale })
+        Arc::new(Self { ledger, tokens, calmony, inngest, return_url, tasks: TaskTracker::new(), time_scale })
     }
 }

@@ -44,6 +44,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::DeliveryRecord;
+use faults::Dice;
 pub use faults::Faults;
 pub use model::{Intent, IntentStatus, Method, PaymentError, Refusal, Session, SessionStatus};
 
@@ -180,7 +181,11 @@ impl Sandbox {
     /// When a field is out of bounds: that is a mistake in the test.
     pub fn set_faults(&self, faults: Faults) {
         assert_eq!(faults.fault(), None, "faults out of bounds");
-        self.state().faults = faults;
+        let mut state = self.state();
+        if let Some(seed) = faults.seed {
+            state.dice = Dice::new(seed);
+        }
+        state.faults = faults;
     }
 
     /// Where events go from the next try on. Ports are picked at run time, so this is often known late.

@@ -65,6 +65,10 @@ pub fn openrpc() -> &'static str {
 /// Serves until `stopping` is cancelled, then refuses new work and finishes what is in hand, within
 /// [`DRAIN_TIMEOUT`].
 pub async fn serve(app: Arc<App>, listeners: Listeners, settings: Settings, stopping: CancellationToken) {
+    // Before the first event is accepted. Where it fails, the database is away, and nothing is accepted either.
+    if let Err(error) = jobs::begin(&app).await {
+        tracing::error!(cause = error.story(), "what goes to Inngest could not be settled");
+    }
     let rpc_settings = RpcSettings {
         rate_limit_per_second: settings.rate_limit_per_second,
         cors_origins: settings.cors_origins,

@@ -69,8 +69,8 @@ fn a_status_is_written_in_one_place() {
 }
 
 #[test]
-fn the_provider_is_called_from_its_room_alone() {
-    only_in("reqwest", &["src/calmony/client.rs", "src/sandbox/delivery.rs"]);
+fn others_are_called_from_their_rooms_alone() {
+    only_in("reqwest", &["src/calmony/client", "src/inngest.rs", "src/sandbox/delivery.rs"]);
 }
 
 #[test]

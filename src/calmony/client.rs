@@ -4,6 +4,7 @@
 //! the outcome is unknown. Nothing is tried twice here; whoever asks knows when to ask again.
 
 mod breaker;
+mod probe;
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -15,12 +16,14 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub use breaker::Breaker;
+pub use probe::Probe;
 
 use super::event::{currency, machine_word, pence, text};
 use crate::domain::{
     AgencyId, FreeText, IntentId, PaymentId, PaymentMethod, Pence, SessionId,
     lifecycle::{Report, Reported},
 };
+use crate::error::with_causes;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole call, connecting included. README, "Checkout".
@@ -136,7 +139,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        let reads = DefaultDirectRateLimiter::direct(Quota::per_second(READS_PER_SECOND));
+        // One at a time, evenly spaced: a burst would make the first second twice as full.
+        let quota = Quota::per_second(READS_PER_SECOND).allow_burst(NonZeroU32::MIN);
+        let reads = DefaultDirectRateLimiter::direct(quota);
         Ok(Self { http, base, secret_key, breaker: Breaker::new(time_scale), reads })
     }
 
@@ -234,21 +239,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, CallFault> {
-        let mut bearer =
-            header::HeaderValue::from_str(&format!("Bearer {}", self.secret_key.expose_secret()))
-                .map_err(|_| CallFault::unknown("the secret key holds characters no header can"))?;
-        bearer.set_sensitive(true);
-        let response = request.header(header::AUTHORIZATION, bearer).send().await;
-        // `without_url`: an address may hold an id, and the log has that already.
-        let mut response = response.map_err(|error| CallFault::unknown(error.without_url()))?;
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| CallFault::unknown(e.without_url()))? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(CallFault::unknown("an answer over 64 KiB"));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let (status, _, body) = self.exchange(request).await?;
         match status {
             StatusCode::OK | StatusCode::CREATED => {
                 serde_json::from_slice(&body).map_err(|_| CallFault::unknown("an answer that is no JSON"))
@@ -265,6 +256,33 @@ impl Client {
             _ => Err(CallFault::unknown(status)),
         }
     }
+
+    /// Sends a request with our key and reads the answer, whatever it is.
+    async fn exchange(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(StatusCode, header::HeaderMap, Vec<u8>), CallFault> {
+        let mut bearer =
+            header::HeaderValue::from_str(&format!("Bearer {}", self.secret_key.expose_secret()))
+                .map_err(|_| CallFault::unknown("the secret key holds characters no header can"))?;
+        bearer.set_sensitive(true);
+        let response = request.header(header::AUTHORIZATION, bearer).send().await;
+        let mut response = response.map_err(unanswered)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(CallFault::unknown("an answer over 64 KiB"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, headers, body))
+    }
+}
+
+/// No answer, or half of one. Without its address, which may hold an id: the log has that already.
+fn unanswered(error: reqwest::Error) -> CallFault {
+    CallFault::unknown(with_causes(&error.without_url()))
 }
 
 /// Whether a browser, or we, may be sent there: https anywhere, http on a loopback address only.

@@ -168,7 +168,7 @@ pub async fn visited(
                 let row = SessionRow { state, next_read_at, leased_until: None, ..session };
                 tx.update_session(&row).await?;
                 if next == Next::Stuck && payment.status == PaymentStatus::Processing {
-                    notice_stuck(tx, payment).await?;
+                    notice_stuck(tx, payment, attempt).await?;
                 }
                 Ok(())
             }
@@ -184,8 +184,10 @@ fn over(state: SessionState) -> SessionState {
     }
 }
 
-async fn notice_stuck(tx: &mut Tx, payment: PaymentRow) -> Result<(), Error> {
+/// Once an attempt: a payment that was settled, failed and was asked for again may be stuck a second time.
+async fn notice_stuck(tx: &mut Tx, payment: PaymentRow, attempt: i32) -> Result<(), Error> {
     let detail = "processing for 14 days: ask Calmony Pay, then mark it paid or cancel it".to_owned();
-    let what = Happening::Noticed { kind: AnomalyKind::StuckProcessing, reference: String::new(), detail };
+    let what =
+        Happening::Noticed { kind: AnomalyKind::StuckProcessing, reference: attempt.to_string(), detail };
     happened(tx, payment, &what, &janitor()).await.map(drop)
 }

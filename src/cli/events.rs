@@ -64,7 +64,7 @@ pub async fn run(command: EventsCommand) -> Outcome {
         }
         EventsCommand::Replay { id, database } => {
             let (ledger, row) = find(&id, &database).await?;
-            let row = inbox::due_now(row).ok_or_else(|| format!("{id} is neither parked nor dead"))?;
+            let row = inbox::due_now(row).map_err(|why| format!("{id} {why}"))?;
             let described = described(&row);
             let write = ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed());
             write.await.map_err(story)?;

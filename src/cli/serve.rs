@@ -13,7 +13,8 @@ use super::{Outcome, open, story};
 use crate::{
     App,
     calmony::client::Client,
-    config::{Calmony, CalmonyArgs, DatabaseArgs, ServerArgs, is_public},
+    config::{Calmony, CalmonyArgs, DatabaseArgs, Inngest, SHORT_SECRET_BYTES, ServerArgs, is_public},
+    inngest,
     ledger::{DatabaseUrl, Ledger, ServerLock},
     server::{Listeners, Settings, serve},
 };
@@ -21,6 +22,10 @@ use crate::{
 /// Runs the server until it is told to stop.
 pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs) -> Outcome {
     let calmony = calmony.check()?;
+    for name in calmony.short_secrets() {
+        tracing::warn!("{name} is shorter than {SHORT_SECRET_BYTES} bytes");
+    }
+    args.inngest.check()?;
     let _lock = lock(&database.url()?)?;
     let ledger = open(&database).await?;
     let (listeners, addresses) = bind(&args).await?;
@@ -28,6 +33,9 @@ pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs)
         tracing::warn!("QUITTANCE_PUBLIC_URL is not public https: Calmony Pay refuses such return addresses");
     }
     let app = app(ledger, &args, &calmony, addresses.companion)?;
+    if args.return_url.as_ref().is_some_and(|url| !is_public(url)) {
+        tracing::warn!("QUITTANCE_RETURN_URL is not public https: Calmony Pay refuses such return addresses");
+    }
     let stopping = stop_on_signal()?;
     announce(&addresses, Map::new());
     serve(app, listeners, settings(&args, &calmony), stopping).await;
@@ -81,7 +89,14 @@ pub fn app(
     let time_scale = args.janitor_time_scale;
     let client = Client::new(calmony.api_url.clone(), calmony.secret_key.clone(), time_scale)
         .map_err(|error| format!("the client of Calmony Pay: {error}"))?;
-    Ok(App::new(ledger, client, args.return_url(companion)?, time_scale))
+    Ok(App::new(ledger, client, inngest(args)?, args.return_url(companion)?, time_scale))
+}
+
+/// The client of Inngest, where that is configured.
+pub fn inngest(args: &ServerArgs) -> Result<Option<inngest::Client>, String> {
+    let Some(Inngest { base_url, event_key }) = args.inngest.check()? else { return Ok(None) };
+    let client = inngest::Client::new(base_url, event_key);
+    client.map(Some).map_err(|error| format!("the client of Inngest: {error}"))
 }
 
 /// What the listeners need besides.

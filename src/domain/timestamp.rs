@@ -43,6 +43,12 @@ impl Timestamp {
             .and_then(|d| self.0.checked_add_signed(d))
             .map_or(Self(DateTime::<Utc>::MAX_UTC), Self::from)
     }
+
+    /// This much earlier; saturates at 1970, before which nothing of ours was.
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let earlier = chrono::Duration::from_std(duration).ok().and_then(|d| self.0.checked_sub_signed(d));
+        earlier.map_or(Self::EPOCH, Self::from).max(Self::EPOCH)
+    }
 }
 
 impl From<DateTime<Utc>> for Timestamp {

@@ -1,6 +1,6 @@
 //! Migrations: the same steps on both databases, embedded in the binary, run by one process at a time.
 
-use diesel::migration::MigrationSource;
+use diesel::{migration::MigrationSource, sqlite::Sqlite};
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -18,6 +18,10 @@ pub async fn migrate(url: &DatabaseUrl, apply: bool) -> Result<Vec<String>, Erro
     match url {
         DatabaseUrl::Sqlite(path) => {
             let path = path.clone();
+            if !apply && !path.exists() {
+                // Looking makes no file.
+                return names(SQLITE);
+            }
             let work = move || {
                 if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                     std::fs::create_dir_all(folder)
@@ -61,4 +65,12 @@ where
         done.push(migration.name().to_string());
     }
     Ok(done)
+}
+
+/// Every migration there is, in order.
+fn names(source: impl MigrationSource<Sqlite>) -> Result<Vec<String>, Error> {
+    let migrations = source.migrations().map_err(|error| Error::internal(format!("migration: {error}")))?;
+    let mut names: Vec<_> = migrations.iter().map(|migration| migration.name().to_string()).collect();
+    names.sort();
+    Ok(names)
 }

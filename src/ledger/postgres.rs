@@ -28,6 +28,9 @@ pub type Conn = AsyncPgConnection;
 /// The database, to diesel.
 pub type Db = diesel::pg::Pg;
 
+/// What it calls its version.
+const VERSION: &str = "current_setting('server_version')";
+
 /// Locks the rows until the transaction ends, so that changes to one payment happen one after another.
 macro_rules! for_update {
     ($query:expr) => {

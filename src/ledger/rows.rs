@@ -233,6 +233,7 @@ pub struct EventRow {
     pub body: Option<Vec<u8>>,
     pub received_at: Timestamp,
     pub concluded_at: Option<Timestamp>,
+    pub unsent: bool,
 }
 
 /// An anomaly.
@@ -304,4 +305,40 @@ pub struct UnsealedRow {
     pub from_status: Option<PaymentStatus>,
     pub to_status: Option<PaymentStatus>,
     pub amount_pence: Option<Pence>,
+}
+
+/// An event that is to go to Inngest: its facts, without its body.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = processed_events)]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct UnsentEvent {
+    pub event_id: EventId,
+    pub event_type: String,
+    pub event_created_at: Option<Timestamp>,
+    pub object_id: Option<String>,
+    pub intent_id: Option<IntentId>,
+    pub session_id: Option<SessionId>,
+    pub amount_pence: Option<i64>,
+    pub currency: Option<String>,
+    pub payment_status: Option<String>,
+    pub refunded_pence: Option<i64>,
+    pub verdict: Verdict,
+    pub payment_id: Option<PaymentId>,
+    pub received_at: Timestamp,
+}
+
+/// A sealed row of the journal that is to go to Inngest.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_log)]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct UnsentChange {
+    pub id: AuditId,
+    pub agency_id: AgencyId,
+    pub payment_id: Option<PaymentId>,
+    pub version: Option<i64>,
+    pub from_status: Option<PaymentStatus>,
+    pub to_status: Option<PaymentStatus>,
+    pub amount_pence: Option<Pence>,
+    pub at: Timestamp,
+    pub sequence: Option<i64>,
 }

@@ -32,6 +32,9 @@ pub type Conn = SyncConnectionWrapper<SqliteConnection, InPlace>;
 /// The database, to diesel.
 pub type Db = diesel::sqlite::Sqlite;
 
+/// What it calls its version.
+const VERSION: &str = "sqlite_version()";
+
 /// `begin immediate` has taken the only write lock there is, so rows need none of their own.
 macro_rules! for_update {
     ($query:expr) => {

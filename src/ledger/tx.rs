@@ -95,6 +95,8 @@ statements! {
         set_card_limit(id: AgencyId, limit: Option<Pence>) -> ();
         /// Whether the database answers.
         ping() -> ();
+        /// The version of the database.
+        database_version() -> String;
     }
     tokens {
         /// Adds a token.
@@ -195,6 +197,26 @@ statements! {
         lease_events(now: Timestamp, until: Timestamp, limit: i64) -> Vec<EventRow>;
         /// A page of the inbox, newest first.
         event_page(verdict: Option<Verdict>, limit: i64) -> Vec<EventRow>;
+        /// Forgets the bodies of dead and quarantined events that came before this; says how many.
+        drop_old_bodies(before: Timestamp, limit: i64) -> usize;
+    }
+    forwarding {
+        /// Begins to send to Inngest, from what is in the journal now; once begun it changes nothing.
+        begin_forwarding(now: Timestamp) -> ();
+        /// Forgets what is still to be sent, and how far it got.
+        forget_forwarding() -> ();
+        /// Whether anything is to be sent.
+        has_unsent() -> bool;
+        /// Takes the right to send until then; how often it failed in a row, `None` where it is not one's turn.
+        lease_forwarding(now: Timestamp, until: Timestamp) -> Option<i32>;
+        /// Events to be sent, oldest first, with the agency of their payment.
+        unsent_events(limit: i64) -> Vec<(UnsentEvent, Option<AgencyId>)>;
+        /// Rows of the journals to be sent, each agency's in order, of those agencies that have waited longest.
+        unsent_changes(agencies: i64, of_each: i64, now: Timestamp) -> Vec<UnsentChange>;
+        /// These events and changes are sent.
+        note_sent(events: &[EventId], changes: &[UnsentChange], now: Timestamp) -> ();
+        /// Lets go of the right to send, until it is due again.
+        release_forwarding(tries: i32, due_at: Timestamp) -> ();
     }
     anomalies {
         /// Adds an anomaly unless the payment has it; says whether it did.

@@ -77,6 +77,11 @@ impl Pulse {
         state.may_be_sending = has_body;
     }
 
+    /// Whether the service has not been given the request that is coming in, nor owes an answer to one before.
+    pub(super) fn is_unasked(&self) -> bool {
+        matches!(self.state().phase, Phase::Idle { .. } | Phase::Head { .. })
+    }
+
     /// The service answered 101.
     pub(super) fn upgraded(&self) {
         self.state().phase = Phase::Upgraded;

@@ -217,7 +217,7 @@ impl Server {
         let nowhere: url::Url = "http://127.0.0.1:9/".parse().unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let calmony = Client::new(nowhere.clone(), "none".into(), 1.0).unwrap();
-        let app = App::new(ledger, calmony, nowhere, 1.0);
+        let app = App::new(ledger, calmony, None, nowhere, 1.0);
         let (_, admin) = issue(&app, agency, Role::Admin, None).await;
         let (agent_id, agent) = issue(&app, agency, Role::Agent, None).await;
 

@@ -48,6 +48,8 @@ pub struct Faults {
     pub status: Option<u16>,
     /// Every read of a session or an intent is answered with this status.
     pub read_status: Option<u16>,
+    /// Throws the dice anew from this seed, so that the same calls and events meet the same faults again.
+    pub seed: Option<u64>,
 }
 
 impl Default for Faults {
@@ -68,6 +70,7 @@ impl Default for Faults {
             reject: 0.0,
             status: None,
             read_status: None,
+            seed: None,
         }
     }
 }

@@ -141,6 +141,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("agency_totals_payments_not_negative", "update agency_totals set payments = -1"),
     ("agency_totals_pence_not_negative", "update agency_totals set total_pence = -1"),
     (
+        "inngest_cursors_sequence_not_negative",
+        "insert into inngest_cursors select id, -1, $now from agencies",
+    ),
+    (
         "audit_log_action_known",
         "insert into audit_log (id, agency_id, action, actor, at, changes) select $uuid, id, 'payment.lost', 'x', $now, '{}' from agencies",
     ),
@@ -185,6 +189,7 @@ const BROKEN_ON_SQLITE: &[(&str, &str)] = &[
         "payment_intents_refund_marked_is_boolean",
         "update payment_intents set refund_marked = 2, state = 'succeeded'",
     ),
+    ("processed_events_unsent_is_boolean", "update processed_events set unsent = 2"),
 ];
 
 const CHECKS_OF_POSTGRES: &str = "
@@ -282,7 +287,10 @@ on_both! {
 
     async fn both_databases_name_the_same_constraints(app: TestApp) {
         let mut sql = app.sql().await;
-        let text = include_str!("../../migrations/sqlite/2026-11-22-000001_ledger/up.sql");
+        let text = concat!(
+            include_str!("../../migrations/sqlite/2026-11-22-000001_ledger/up.sql"),
+            include_str!("../../migrations/sqlite/2026-11-25-000002_operations/up.sql"),
+        );
         let mut of_sqlite = constraints_of_sqlite(text, None);
         if app.database == Database::Postgres {
             of_sqlite.retain(|name| BROKEN_ON_SQLITE.iter().all(|(only, _)| only != name));

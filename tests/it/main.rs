@@ -4,7 +4,10 @@
 mod harness;
 
 mod anomalies;
+mod doctor;
+mod events;
 mod first_payment;
+mod inngest;
 mod janitor;
 mod journal;
 mod ledger_rules;
@@ -19,6 +22,7 @@ mod process;
 mod refunds;
 mod regressions;
 mod reports;
+mod retention;
 mod return_page;
 mod storms;
 mod webhook_http;

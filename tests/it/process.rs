@@ -16,7 +16,7 @@ use tokio::{
 use crate::harness::{TestApp, TestCaller, on_both};
 
 /// The program, with nothing of this process's environment that it would take for a setting.
-fn program(arguments: &[&str]) -> Command {
+pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quittance"));
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars() {
@@ -30,7 +30,7 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let mut command = program(arguments);
     command.envs(settings.iter().copied());
     let done = tokio::time::timeout(Duration::from_secs(20), spawn_blocking(move || command.output())).await;
@@ -38,7 +38,7 @@ async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
 }
 
 /// Runs a command that must succeed; its one JSON object.
-async fn json_of(arguments: &[&str], url: &str) -> Value {
+pub async fn json_of(arguments: &[&str], url: &str) -> Value {
     let output = run(arguments, &[("DATABASE_URL", url)]).await;
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {told}");
@@ -47,7 +47,7 @@ async fn json_of(arguments: &[&str], url: &str) -> Value {
 }
 
 /// Runs a command that must fail; what it says on stderr, with stdout empty.
-async fn refusal(arguments: &[&str], settings: &[(&str, &str)]) -> String {
+pub async fn refusal(arguments: &[&str], settings: &[(&str, &str)]) -> String {
     let output = run(arguments, settings).await;
     assert!(!output.status.success(), "{arguments:?} passed");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?}");
@@ -66,7 +66,7 @@ const PORTS: [&str; 8] = [
 ];
 
 /// A running program, killed if the test forgets it.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -76,13 +76,13 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.0.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().expect("kill runs").success());
     }
 
     /// Waits for its end, a little longer than it may take.
-    async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         for _ in 0..550 {
             if let Some(status) = self.0.try_wait().expect("it can be looked at") {
                 return status;
@@ -95,8 +95,18 @@ impl Server {
 
 /// `quittance dev` on free ports, what its ready line says, and the rest of its stdout.
 async fn dev(url: &str) -> (Server, Value, BufReader<ChildStdout>) {
+    dev_with(url, &[], Stdio::null()).await
+}
+
+/// The same with these settings, its log going to `log`.
+pub async fn dev_with(
+    url: &str,
+    settings: &[(&str, &str)],
+    log: Stdio,
+) -> (Server, Value, BufReader<ChildStdout>) {
     let mut command = program(&["dev"]);
-    command.args(PORTS).env("DATABASE_URL", url).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(PORTS).env("DATABASE_URL", url).envs(settings.iter().copied());
+    command.stdout(Stdio::piped()).stderr(log);
     let mut server = Server(command.spawn().expect("it starts"));
     let mut output = BufReader::new(server.0.stdout.take().expect("piped"));
     let read = spawn_blocking(move || {
@@ -110,7 +120,7 @@ async fn dev(url: &str) -> (Server, Value, BufReader<ChildStdout>) {
 }
 
 /// A second database beside the test's own, since a server of its own runs on that.
-async fn another_database(app: &TestApp) -> String {
+pub async fn another_database(app: &TestApp) -> String {
     let url = format!("{}_process", app.url);
     if app.url.starts_with("postgres") {
         let name = url.rsplit('/').next().expect("a name");
@@ -249,7 +259,11 @@ on_both! {
         if let Some(path) = url.strip_prefix("sqlite://") {
             let told = refusal(&["token", "list"], &[("DATABASE_URL", &url)]).await;
             assert!(told.contains(path) && told.contains("does not exist"), "{told}");
-            assert!(!std::fs::exists(path).expect("it can be looked at"), "a mistyped path makes no ledger");
+            let told = refusal(&["agency", "create", "x", "--no-migrate"], &[("DATABASE_URL", &url)]).await;
+            assert!(told.contains("quittance migrate"), "{told}");
+            let pending = json_of(&["migrate", "--no-migrate"], &url).await;
+            assert!(!pending["pending"].as_array().expect("names").is_empty(), "{pending}");
+            assert!(!std::fs::exists(path).expect("it can be looked at"), "neither a mistyped path nor looking makes a ledger");
             // Empty, as PostgreSQL's is.
             std::fs::write(path, "").expect("a file");
         }

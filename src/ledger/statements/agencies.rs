@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::Conn;
+use super::{Conn, VERSION};
 use crate::{
     domain::{AgencyId, Pence},
     ledger::rows::AgencyRow,
@@ -34,4 +34,8 @@ pub async fn set_card_limit(conn: &mut Conn, id: AgencyId, limit: Option<Pence>)
 
 pub async fn ping(conn: &mut Conn) -> QueryResult<()> {
     diesel::select(1.into_sql::<diesel::sql_types::Integer>()).execute(conn).await.map(drop)
+}
+
+pub async fn database_version(conn: &mut Conn) -> QueryResult<String> {
+    diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(VERSION)).get_result(conn).await
 }

@@ -98,3 +98,18 @@ pub async fn event_page(conn: &mut Conn, verdict: Option<Verdict>, limit: i64) -
     }
     query.load(conn).await
 }
+
+pub async fn drop_old_bodies(conn: &mut Conn, before: Timestamp, limit: i64) -> QueryResult<usize> {
+    // A parked event's body is still needed, however old it is.
+    let kept_for_nobody = || dsl::body.is_not_null().and(dsl::due_at.is_null());
+    let old = dsl::processed_events
+        .filter(kept_for_nobody())
+        .filter(dsl::received_at.lt(before))
+        .order(dsl::received_at)
+        .limit(limit)
+        .select(dsl::event_id)
+        .load::<EventId>(conn)
+        .await?;
+    let rows = dsl::processed_events.filter(dsl::event_id.eq_any(&old)).filter(kept_for_nobody());
+    diesel::update(rows).set(dsl::body.eq(None::<Vec<u8>>)).execute(conn).await
+}

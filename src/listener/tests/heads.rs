@@ -21,7 +21,9 @@ async fn sixty_four_fields_pass_and_one_more_is_431() {
     assert_eq!(client.reply().await.status(), "200");
 
     client.send(fields(65)).await;
-    assert_eq!(client.reply().await.status(), "431");
+    let refused = client.reply().await;
+    assert_eq!(refused.status(), "431");
+    assert!(refused.header("x-request-id").is_some_and(|id| RequestId::parse(id).is_some()), "{refused:?}");
     assert_eq!(client.rest().await, b"");
     drop(client);
     server.stop().await;
@@ -56,7 +58,9 @@ async fn a_malformed_request_line_is_400() {
     let server = Server::start(Limits::default()).await;
     let mut client = server.client().await;
     client.send("ceci n'est pas une requête\r\n\r\n").await;
-    assert_eq!(client.reply().await.status(), "400");
+    let refused = client.reply().await;
+    assert_eq!(refused.status(), "400");
+    assert!(refused.header("x-request-id").is_some_and(|id| RequestId::parse(id).is_some()), "{refused:?}");
     assert_eq!(client.rest().await, b"");
     drop(client);
     server.stop().await;

@@ -143,3 +143,30 @@ async fn faults_over_http() {
     put("").await.unwrap();
     assert_eq!(bench.sandbox.faults(), Faults::default());
 }
+
+#[tokio::test]
+async fn one_seed_meets_the_same_faults_again() {
+    let bench = Bench::start().await;
+    let mut runs = Vec::new();
+    for seed in [7, 7, 8] {
+        bench
+            .client
+            .put(bench.url("/sandbox/faults"))
+            .body(format!(r#"{{"loss":0.5,"seed":{seed}}}"#))
+            .send()
+            .await
+            .unwrap();
+        let before = bench.events().await.len();
+        for number in 0..64 {
+            bench.sandbox.deliver("a", json!({ "number": number }));
+        }
+        let events = bench.events().await.split_off(before);
+        let mut numbers: Vec<i64> =
+            events.iter().map(|event| event["data"]["object"]["number"].as_i64().unwrap()).collect();
+        numbers.sort();
+        runs.push(numbers);
+    }
+    assert!((10..54).contains(&runs[0].len()), "some are lost: {runs:?}");
+    assert_eq!(runs[0], runs[1]);
+    assert_ne!(runs[0], runs[2]);
+}

@@ -7,6 +7,7 @@ use quittance::{
     App,
     calmony::client::Client,
     domain::{AgencyId, Label, Pence, Role},
+    inngest,
     ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
     sandbox::{Sandbox, SandboxConfig},
     server::{Listeners, Settings, serve},
@@ -17,6 +18,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{Database, Event, Sql, TestCaller, WEBHOOK_SECRET, events::deliver, postgres};
+
+/// The key under which events go to Inngest.
+pub const INNGEST_EVENT_KEY: &str = "inngest-key-0123456789abcdef";
 
 /// How a test's server differs from the usual one.
 #[derive(Clone, Debug)]
@@ -29,11 +33,13 @@ pub struct Options {
     pub calmony_url: Option<String>,
     /// Whether the sandbox delivers its webhooks.
     pub webhooks: bool,
+    /// Where Inngest is, if events go there.
+    pub inngest_url: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { time_scale: 0.02, rate_limit: 0, calmony_url: None, webhooks: true }
+        Self { time_scale: 0.02, rate_limit: 0, calmony_url: None, webhooks: true, inngest_url: None }
     }
 }
 
@@ -94,7 +100,12 @@ impl TestApp {
         let return_url = format!("{}/checkout/return", at(&listeners.companion));
         let client = Client::new(calmony.parse().expect("a URL"), secret_key, options.time_scale);
         let return_url = return_url.parse().expect("a URL");
-        let app = App::new(ledger.clone(), client.expect("a client"), return_url, options.time_scale);
+        let inngest = options.inngest_url.map(|url| {
+            let base = url.parse().expect("a URL");
+            inngest::Client::new(base, INNGEST_EVENT_KEY.into()).expect("a client")
+        });
+        let client = client.expect("a client");
+        let app = App::new(ledger.clone(), client, inngest, return_url, options.time_scale);
         let settings = Settings {
             webhook_secrets: [SecretString::from("whsec_an_older_secret_still_valid"), WEBHOOK_SECRET.into()]
                 .into(),

@@ -3,13 +3,15 @@
 mod app;
 pub mod caller;
 mod events;
+mod inngest;
 mod postgres;
 mod schema;
 mod sql;
 
-pub use app::{Options, TestApp};
+pub use app::{INNGEST_EVENT_KEY, Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
+pub use inngest::{FakeInngest, Mood};
 pub use schema::document;
 pub use sql::{Refused, Sql};
 

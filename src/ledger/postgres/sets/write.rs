@@ -22,7 +22,7 @@ pub async fn insert_event(conn: &mut Conn, asked: &[EventRow]) -> QueryResult<Ve
     let insert = insert_rows!(InsertEvents returns Text: asked, processed_events from EventRow {
         event_id, event_type, event_created_at, object_id, intent_id, session_id, amount_pence, currency,
         payment_status, refunded_pence, verdict, reason, payment_id, tries, failures, due_at, leased_until,
-        reused_at, body, received_at, concluded_at,
+        reused_at, body, received_at, concluded_at, unsent,
     } "on conflict do nothing returning event_id");
     Ok(done_each(asked.iter().map(|row| row.event_id.clone()), insert.load(conn).await?))
 }
