@@ -12,7 +12,7 @@
 //!   signed events, [`jobs`] does what is due. [`ops`] answers operators. All three listeners share the accept loop
 //!   and the limits of [`listener`].
 //! - **Service.** [`payment_sync`]: "this happened to that payment", the one transaction in which a payment changes.
-//!   [`inbox`] brings events there, [`checkout`] opens links.
+//!   [`inbox`] brings events there, [`checkout`] opens links, [`news`] tells who waits for what changed.
 //! - **Provider.** [`calmony`] speaks Calmony Pay; [`sandbox`] plays it, for trying things out.
 //! - **Ledger.** [`ledger`], the only room that knows SQL, on SQLite and on PostgreSQL.
 //! - **Nouns.** [`domain`]: ids, pence, statuses, and the fold from facts to a status.
@@ -38,6 +38,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod ledger;
 pub mod listener;
+pub mod news;
 pub mod ops;
 pub mod page;
 pub mod payment;
@@ -65,6 +66,8 @@ pub struct App {
     pub tokens: auth::Tokens,
     /// The provider.
     pub calmony: calmony::client::Client,
+    /// Who waits for changes.
+    pub news: news::News,
     /// Where a tenant's browser goes after checkout.
     pub return_url: url::Url,
     /// Work that goes on when nobody waits for it any more; a stopping server does.
@@ -82,6 +85,7 @@ impl App {
         time_scale: f64,
     ) -> Arc<Self> {
         let tokens = auth::Tokens::new(ledger.clone());
-        Arc::new(Self { ledger, tokens, calmony, return_url, tasks: TaskTracker::new(), time_scale })
+        let (news, tasks) = (news::News::default(), TaskTracker::new());
+        Arc::new(Self { ledger, tokens, calmony, news, return_url, tasks, time_scale })
     }
 }

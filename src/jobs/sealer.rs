@@ -1,4 +1,4 @@
-//! The sealer: gives each row of the journal its number and folds it into the totals.
+//! The sealer: gives each change of a status its number and folds it into the totals.
 //!
 //! It runs a moment behind the writes, so that no payment ever waits for a counter of its agency. Numbers are dense per
 //! agency and agree with each payment's versions. One instance at a time seals; the others find the work locked.
@@ -25,7 +25,11 @@ pub async fn seal_batch(app: &App) -> Result<usize, Error> {
     if !app.ledger.read(|tx| async move { tx.has_unsealed().await }.boxed()).await? {
         return Ok(0);
     }
-    app.ledger.write(|tx| async move { seal(tx).await }.boxed()).await
+    let sealed = app.ledger.write(|tx| async move { seal(tx).await }.boxed()).await?;
+    if sealed > 0 {
+        app.news.sealed();
+    }
+    Ok(sealed)
 }
 
 async fn seal(tx: &mut Tx) -> Result<usize, Error> {
@@ -42,9 +46,6 @@ async fn seal(tx: &mut Tx) -> Result<usize, Error> {
         };
         *sequence += 1;
         tx.seal(row.entry, *sequence).await?;
-        if row.from_status == row.to_status {
-            continue;
-        }
         let pence = row.amount_pence.unwrap_or_default().get();
         for (status, sign) in [(row.from_status, -1), (row.to_status, 1)] {
             if let Some(status) = status {

@@ -5,11 +5,12 @@
 
 mod access;
 mod batches;
-mod conformance;
 mod failures;
 mod origins;
 mod records;
 mod sockets;
+#[allow(dead_code, reason = "shared with `tests/it`, which uses more of it")]
+#[path = "../../tests/it/harness/wire.rs"]
 mod wire;
 
 use std::{
@@ -38,10 +39,7 @@ use crate::{
     ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
     listener,
 };
-use wire::{Reply, Wire};
-
-/// Far more than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+use wire::{PATIENCE, Reply, Wire};
 
 /// What the toy procedures did.
 #[derive(Default)]

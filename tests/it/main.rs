@@ -4,6 +4,7 @@
 mod harness;
 
 mod anomalies;
+mod conformance;
 mod first_payment;
 mod janitor;
 mod journal;
@@ -21,5 +22,6 @@ mod regressions;
 mod reports;
 mod return_page;
 mod storms;
+mod subscription;
 mod webhook_http;
 mod webhook_signatures;

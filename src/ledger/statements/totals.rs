@@ -4,6 +4,7 @@ use diesel::{
     dsl::max,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::Bool,
 };
 use diesel_async::RunQueryDsl;
 
@@ -22,20 +23,33 @@ pub async fn lock_job(conn: &mut Conn, kind: &str, now: Timestamp) -> QueryResul
     Ok(ours.optional()?.is_some())
 }
 
+/// A change of a status without its number. Literal, so that the planner sees that the partial index
+/// `audit_log_unsealed` answers it.
+macro_rules! is_unsealed_change {
+    () => {
+        diesel::dsl::sql::<Bool>("sequence is null and from_status is distinct from to_status")
+    };
+}
+
 pub async fn has_unsealed(conn: &mut Conn) -> QueryResult<bool> {
-    let unsealed = audit::audit_log.filter(audit::sequence.is_null());
+    let unsealed = audit::audit_log.filter(is_unsealed_change!());
     diesel::select(diesel::dsl::exists(unsealed)).get_result(conn).await
 }
 
 pub async fn unsealed(conn: &mut Conn, limit: i64) -> QueryResult<Vec<UnsealedRow>> {
     audit::audit_log
-        .filter(audit::sequence.is_null())
+        .filter(is_unsealed_change!())
         // In the order of the one index that holds unsealed rows only; within an agency that is their own order.
         .order((audit::agency_id, audit::entry))
         .limit(limit)
         .select(UnsealedRow::as_select())
         .load(conn)
         .await
+}
+
+pub async fn unsealed_entries(conn: &mut Conn, agency: AgencyId) -> QueryResult<Vec<i64>> {
+    let unsealed = audit::audit_log.filter(audit::agency_id.eq(agency)).filter(is_unsealed_change!());
+    unsealed.select(audit::entry).load(conn).await
 }
 
 pub async fn last_sequence(conn: &mut Conn, agency: AgencyId) -> QueryResult<i64> {

@@ -44,6 +44,11 @@ impl TestCaller {
         Self { http, url, token }
     }
 
+    /// Somebody else, by their token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
     /// Calls a procedure. The answer must be as the published schema says.
     pub async fn call(&self, method: &str, params: Value) -> Result<Value, Fault> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
