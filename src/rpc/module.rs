@@ -13,7 +13,7 @@ use jsonrpsee::{
     types::{ErrorObject, ErrorObjectOwned, Params},
 };
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{
     caller::Identity,

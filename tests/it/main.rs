@@ -25,3 +25,4 @@ mod storms;
 mod subscription;
 mod webhook_http;
 mod webhook_signatures;
+mod websocket;

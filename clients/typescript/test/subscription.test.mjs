@@ -99,13 +99,35 @@ test("broken sockets leave no gap and no repeat", async () => {
   }
 });
 
-test("a reader far behind gets everything, through as many sockets as it takes", async () => {
-  const changes = client.payment.onStatusChange({ since: 0 });
-  const some = await take(changes, 2);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const more = await take(changes, 10);
+test("a slow reader holds a thousand changes at most, and misses none", async () => {
+  const asked = [];
+  let closed = 0;
+  /** A server that tells everything up to 2,500 at once. */
+  class Torrent extends EventTarget {
+    constructor() {
+      super();
+      queueMicrotask(() => this.dispatchEvent(new Event("open")));
+    }
+    send(text) {
+      const { since } = JSON.parse(text).params;
+      asked.push(since);
+      const tell = (message) =>
+        this.dispatchEvent(Object.assign(new Event("message"), { data: JSON.stringify({ jsonrpc: "2.0", ...message }) }));
+      tell({ id: 1, result: 7 });
+      for (let sequence = since + 1; sequence <= 2_500; sequence++)
+        tell({ method: "payment.statusChange", params: { subscription: 7, result: { sequence } } });
+    }
+    close() {
+      closed++;
+    }
+  }
+  const slow = createClient({ url: "http://x/rpc", WebSocket: Torrent, retry: { baseMs: 1 } });
+  const changes = slow.payment.onStatusChange({ since: 0 });
+  const taken = await take(changes, 2_500);
   await changes.return();
-  assert.deepEqual([...some, ...more].map(({ sequence }) => sequence), Array.from({ length: 12 }, (_, n) => n + 1));
+  assert.deepEqual(taken.map(({ sequence }) => sequence), Array.from({ length: 2_500 }, (_, n) => n + 1));
+  assert.deepEqual(asked, [0, 1_000, 2_000]);
+  assert.ok(closed >= 3);
 });
 
 test("it is given up with a signal", async () => {

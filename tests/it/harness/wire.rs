@@ -128,6 +128,18 @@ impl Socket {
 
     /// The next text, or the code of the close frame.
     pub async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let (kind, payload) = self.next_frame().await;
+            match kind {
+                1 => return Ok(serde_json::from_slice(&payload).expect("texts are JSON")),
+                8 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame as it comes: its kind and its payload. Pings are left out.
+    pub async fn next_frame(&mut self) -> (u8, Vec<u8>) {
         let read = async {
             loop {
                 let kind = self.0.read_u8().await.expect("a frame comes") & 0x0f;
@@ -138,10 +150,8 @@ impl Socket {
                 };
                 let mut payload = vec![0; length];
                 self.0.read_exact(&mut payload).await.unwrap();
-                match kind {
-                    1 => return Ok(serde_json::from_slice(&payload).expect("texts are JSON")),
-                    8 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
-                    _ => {}
+                if kind != 9 {
+                    return (kind, payload);
                 }
             }
         };
