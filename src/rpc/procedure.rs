@@ -56,10 +56,12 @@ pub type Answer = Result<Box<RawValue>, Error>;
 /// What a subscription will tell.
 pub type Feed = BoxStream<'static, Answer>;
 
+type Work<T> = dyn Fn(Call, Value) -> BoxFuture<'static, Result<T, Error>> + Send + Sync;
+
 #[derive(Clone)]
 enum Handler {
-    Answers(Arc<dyn Fn(Call, Value) -> BoxFuture<'static, Answer> + Send + Sync>),
-    Tells(Arc<dyn Fn(Call, Value) -> BoxFuture<'static, Result<Feed, Error>> + Send + Sync>),
+    Answers(Arc<Work<Box<RawValue>>>),
+    Tells(Arc<Work<Feed>>),
 }
 
 /// One line of the table.
