@@ -110,7 +110,7 @@ on_both! {
             match method.as_str() {
                 // A subscription has another number each time.
                 "payment.onStatusChange" => {
-                    let mut socket = app.socket(app.agent()).await;
+                    let mut socket = app.agent().socket().await;
                     let id = socket.call(&request(&method, &params)).await["result"].clone();
                     assert!(id.is_u64(), "{id}");
                     notification = socket.next().await.unwrap()["params"]["result"].clone();

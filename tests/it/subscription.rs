@@ -16,8 +16,8 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    async fn new(app: &TestApp, caller: &TestCaller, params: Value) -> Self {
-        Self::on(app.socket(caller).await, params).await
+    async fn new(caller: &TestCaller, params: Value) -> Self {
+        Self::on(caller.socket().await, params).await
     }
 
     async fn on(mut socket: Socket, params: Value) -> Self {
@@ -78,7 +78,7 @@ fn change(sequence: i64, id: &str, status: &str) -> (i64, String, String) {
 
 on_both! {
     async fn every_change_is_told_in_order_and_dense(app: TestApp) {
-        let mut all = Subscriber::new(&app, app.agent(), json!({})).await;
+        let mut all = Subscriber::new(app.agent(), json!({})).await;
         let stranger = app.stranger(Role::Agent).await;
         let first = app.agent().create(25_000).await.id;
         stranger.create(25_000).await;
@@ -103,13 +103,13 @@ on_both! {
         all.is_told_nothing_more().await;
 
         // From the beginning, from the middle, of one payment, from the end.
-        let mut again = Subscriber::new(&app, app.agent(), json!({ "since": 0 })).await;
+        let mut again = Subscriber::new(app.agent(), json!({ "since": 0 })).await;
         assert_eq!(again.changes(6).await, expected);
-        let mut rest = Subscriber::new(&app, app.admin(), json!([{ "since": 4, "paymentId": null }])).await;
+        let mut rest = Subscriber::new(app.admin(), json!([{ "since": 4, "paymentId": null }])).await;
         assert_eq!(rest.changes(2).await, expected[4..]);
-        let mut one = Subscriber::new(&app, app.agent(), json!({ "since": 3, "paymentId": first })).await;
+        let mut one = Subscriber::new(app.agent(), json!({ "since": 3, "paymentId": first })).await;
         assert_eq!(one.changes(2).await, expected[3..5]);
-        let mut new = Subscriber::new(&app, app.agent(), json!({ "since": 6 })).await;
+        let mut new = Subscriber::new(app.agent(), json!({ "since": 6 })).await;
         let third = app.agent().create(100).await.id;
         for subscriber in [&mut all, &mut again, &mut rest, &mut new] {
             assert_eq!(subscriber.changes(1).await, [change(7, &third, "pending")]);
@@ -122,7 +122,7 @@ on_both! {
         app.delivered(&Event::intent("payment_intent.payment_failed", "pi_1", &created, 25_000)).await;
         app.delivered(&Event::refunded("pi_1", &created, 25_000, 25_000)).await;
         // Told when all of it is past.
-        let mut all = Subscriber::new(&app, app.agent(), json!({ "since": 0 })).await;
+        let mut all = Subscriber::new(app.agent(), json!({ "since": 0 })).await;
         let [pending, failed, succeeded, refunded] =
             [all.next().await, all.next().await, all.next().await, all.next().await];
         let stands = app.payment(&created).await;
@@ -149,7 +149,7 @@ on_both! {
         // Asked for at once, so that its number is yet to come.
         for n in 0..10 {
             let past = app.agent().create(100 + n).await.id;
-            let mut later = Subscriber::new(&app, app.agent(), json!({})).await;
+            let mut later = Subscriber::new(app.agent(), json!({})).await;
             app.agent().ok("payment.cancelPayment", json!({ "paymentId": past })).await;
             assert_eq!(later.changes(1).await, [change(2 * n + 2, &past, "cancelled")]);
         }
@@ -158,14 +158,14 @@ on_both! {
     async fn of_one_payment_the_row_as_it_stands_comes_first(app: TestApp) {
         app.agent().create(100).await;
         let id = app.agent().create(25_000).await.id;
-        let mut one = Subscriber::new(&app, app.agent(), json!({ "paymentId": id })).await;
+        let mut one = Subscriber::new(app.agent(), json!({ "paymentId": id })).await;
         let first = one.next().await;
         assert_eq!(first, json!({ "sequence": 2, "payment": app.payment(&id).await }));
         app.agent().create(100).await;
         app.delivered(&Event::succeeded("pi_1", &id, 25_000)).await;
         let paid = one.next().await;
         assert_eq!(paid, json!({ "sequence": 4, "payment": app.payment(&id).await }));
-        let mut late = Subscriber::new(&app, app.agent(), json!({ "paymentId": id })).await;
+        let mut late = Subscriber::new(app.agent(), json!({ "paymentId": id })).await;
         assert_eq!(late.next().await, paid);
         late.is_told_nothing_more().await;
     }
@@ -173,7 +173,7 @@ on_both! {
     async fn wrong_calls_are_answered_as_any_call(app: TestApp) {
         let stranger = app.stranger(Role::Admin).await;
         let theirs = stranger.create(100).await.id;
-        let mut socket = app.socket(app.agent()).await;
+        let mut socket = app.agent().socket().await;
         let absent = "01890a5d-ac96-774b-bcce-b302099a8057";
         for (params, code, kind, path) in [
             (json!({ "paymentId": theirs }), -32004, "NOT_FOUND", None),
@@ -192,7 +192,7 @@ on_both! {
             assert_eq!(error["data"].get("path").and_then(Value::as_str), path, "{params} {answer}");
             assert!(error["data"]["requestId"].is_string());
         }
-        let answer = app.socket(&app.anonymous()).await.call(&subscribe(json!({}))).await;
+        let answer = app.anonymous().socket().await.call(&subscribe(json!({}))).await;
         assert_eq!(answer["error"]["data"]["kind"], "UNAUTHORIZED");
         // Over HTTP there is nowhere to tell anything.
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "payment.onStatusChange" });
@@ -200,10 +200,12 @@ on_both! {
         assert_eq!(answer["error"]["code"], -32600);
         let answer: Value = app.agent().post(&json!([call])).await.json().await.unwrap();
         assert_eq!(answer[0]["error"]["code"], -32600);
+        let answer: Value = app.anonymous().post(&call).await.json().await.unwrap();
+        assert_eq!(answer["error"]["data"]["kind"], "UNAUTHORIZED");
     }
 
     async fn it_can_be_ended_and_there_may_be_several_on_a_socket(app: TestApp) {
-        let mut socket = app.socket(app.agent()).await;
+        let mut socket = app.agent().socket().await;
         let mut ids = Vec::new();
         for _ in 0..32 {
             ids.push(socket.call(&subscribe(json!({}))).await["result"].clone());
@@ -218,7 +220,7 @@ on_both! {
         assert_eq!(socket.call(&off(json!([ids[1]]))).await["result"], false);
         assert_eq!(socket.call(&off(json!(["nothing"]))).await["result"], false);
         // Another socket can't end it.
-        assert_eq!(app.socket(app.agent()).await.call(&off(json!([ids[0]]))).await["result"], false);
+        assert_eq!(app.agent().socket().await.call(&off(json!([ids[0]]))).await["result"], false);
         let id = app.agent().create(100).await.id;
         let mut left = Subscriber { socket, id: ids[0].clone() };
         assert_eq!(left.changes(1).await, [change(1, &id, "pending")]);
@@ -231,7 +233,7 @@ on_both! {
         let issued = app.admin().ok("token.issue", json!({ "role": "agent", "actor": "Amy", "expiresInSeconds": 60 }));
         let issued = issued.await;
         let amy = app.agent().with_token(issued["token"].as_str().unwrap());
-        let mut followed = Subscriber::new(&app, &amy, json!({})).await;
+        let mut followed = Subscriber::new(&amy, json!({})).await;
         app.admin().ok("token.revoke", json!({ "tokenId": issued["tokenId"] })).await;
         let end = tokio::time::timeout(PATIENCE, followed.told()).await.expect("within 10 seconds");
         assert_eq!((&end["error"]["code"], &end["error"]["data"]["kind"]), (&json!(-32001), &json!("UNAUTHORIZED")));
@@ -240,7 +242,7 @@ on_both! {
     }
 
     async fn a_slow_reader_misses_nothing(app: TestApp) {
-        let mut slow = Subscriber::new(&app, app.agent(), json!({})).await;
+        let mut slow = Subscriber::new(app.agent(), json!({})).await;
         let description = "d".repeat(500);
         let create = |n: i64| app.agent().create_with(json!({ "amountPence": n, "description": description }));
         let mut made = Vec::new();
@@ -253,7 +255,7 @@ on_both! {
     }
 
     async fn a_stop_closes_the_socket(app: TestApp) {
-        let mut followed = Subscriber::new(&app, app.agent(), json!({})).await;
+        let mut followed = Subscriber::new(app.agent(), json!({})).await;
         app.stop().await;
         assert_eq!(followed.socket.next().await, Err(1000));
         return;
@@ -264,8 +266,8 @@ on_both! {
 async fn several_instances_on_one_database_tell_the_same() {
     let app = TestApp::start(Database::Postgres, Options::default()).await;
     let other = app.instance_beside().await;
-    let mut here = Subscriber::new(&app, app.agent(), json!({})).await;
-    let mut there = Subscriber::on(other.socket(app.agent()).await, json!({})).await;
+    let mut here = Subscriber::new(app.agent(), json!({})).await;
+    let mut there = Subscriber::on(app.agent().at(&other.rpc_url).socket().await, json!({})).await;
     let mut expected = Vec::new();
     for n in 1..=40 {
         let id = app.agent().create(n).await.id;

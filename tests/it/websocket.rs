@@ -50,7 +50,7 @@ on_both! {
     }
 
     async fn calls_are_what_they_are_over_http(app: TestApp) {
-        let mut socket = app.socket(app.agent()).await;
+        let mut socket = app.agent().socket().await;
         for id in [json!(0), json!("x"), Value::Null, json!(u64::MAX)] {
             assert_eq!(socket.call(&stats(id.clone())).await["id"], id);
         }
@@ -72,7 +72,7 @@ on_both! {
     async fn frames_that_break_the_protocol_close_the_socket(app: TestApp) {
         let call = stats(json!(1));
         // In two fragments, and as bytes: fine.
-        let mut socket = app.socket(app.agent()).await;
+        let mut socket = app.agent().socket().await;
         socket.send_frame(0x01, &call.as_bytes()[..10]).await;
         socket.send_frame(0x80, &call.as_bytes()[10..]).await;
         assert_eq!(socket.next().await.unwrap()["id"], 1);
@@ -86,12 +86,12 @@ on_both! {
             (0x80, b"x".as_slice()),  // goes on with nothing
             (0x89, [b'x'; 126].as_slice()), // a ping too long
         ] {
-            let mut socket = app.socket(app.agent()).await;
+            let mut socket = app.agent().socket().await;
             socket.send_frame(first, payload).await;
             assert_eq!(socket.next_frame().await.0, 8, "{first:x}");
         }
         // A frame that claims to be larger than any memory.
-        let mut socket = app.socket(app.agent()).await;
+        let mut socket = app.agent().socket().await;
         socket.send_bytes(&[0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]).await;
         assert_eq!(socket.next_frame().await.0, 8);
         assert_eq!(app.agent().ok("payment.stats", json!({})).await["pending"]["count"], 0);

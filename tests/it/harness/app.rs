@@ -17,9 +17,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Database, Event, Reply, Socket, Sql, TestCaller, WEBHOOK_SECRET, Wire, events::deliver, postgres,
-};
+use super::{Database, Event, Sql, TestCaller, WEBHOOK_SECRET, Wire, events::deliver, postgres};
 
 /// How a test's server differs from the usual one.
 #[derive(Clone, Debug)]
@@ -167,11 +165,6 @@ impl TestApp {
         Wire::to(&self.rpc_url).await
     }
 
-    /// A WebSocket of this caller.
-    pub async fn socket(&self, caller: &TestCaller) -> Socket {
-        socket(&self.rpc_url, caller).await
-    }
-
     /// Another server on the same database, which must be PostgreSQL.
     pub async fn instance_beside(&self) -> Instance {
         assert_eq!(self.database, Database::Postgres, "SQLite has one server");
@@ -279,11 +272,6 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// A WebSocket of this caller.
-    pub async fn socket(&self, caller: &TestCaller) -> Socket {
-        socket(&self.rpc_url, caller).await
-    }
-
     /// Stops the server, which must end by itself.
     pub async fn stop(self) {
         stop(self.stopping, self.serving).await;
@@ -296,14 +284,6 @@ async fn stop(stopping: CancellationToken, serving: JoinHandle<()>) {
         .await
         .expect("the server stops in time")
         .expect("the server does not panic");
-}
-
-async fn socket(rpc_url: &str, caller: &TestCaller) -> Socket {
-    let token = caller.token.as_deref().unwrap_or_default();
-    let head = format!("authorization: Bearer {token}\r\n");
-    let (Reply { status, .. }, socket) = Wire::to(rpc_url).await.upgrade("/rpc", &head).await;
-    assert_eq!(status, 101);
-    socket
 }
 
 async fn bind() -> TcpListener {

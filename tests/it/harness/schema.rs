@@ -61,6 +61,11 @@ pub fn check(method: &str, answer: &Value) {
     is_promised(method, validator, value);
 }
 
+/// Whether a method is called over a WebSocket only.
+pub fn needs_socket(method: &str) -> bool {
+    METHODS.get(method).is_some_and(|described| described.told.is_some())
+}
+
 /// Fails on a notification that the document does not promise of a subscription.
 pub fn check_notification(method: &str, told: &Value) {
     let validator = METHODS[method].told.as_ref().expect("a subscription");
