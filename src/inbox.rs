@@ -46,7 +46,9 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
     let unsent = app.inngest.is_some();
     let applied = app
         .ledger
-        .write_together(move |tx| async move { receive(tx, &first, &kept, retry_after, unsent).await }.boxed())
+        .write_together(move |tx| {
+            async move { receive(tx, &first, &kept, retry_after, unsent).await }.boxed()
+        })
         .await;
     match applied {
         Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),

@@ -1,5 +1,5 @@
 //! Work that goes on beside the requests: taking up parked events, reading sessions back, sealing the journal,
-//! sending to Inngest, counting anomalies, forgetting old bodies.
+//! spreading news of it, sending to Inngest, counting anomalies, forgetting old bodies.
 //!
 //! Each kind of work is a loop of its own that ends with the server; none waits for another. Several instances share
 //! the work through leases in the database. Not here: what a parked event is (`inbox`), when a session is due
@@ -63,6 +63,7 @@ pub async fn run(app: Arc<App>, stopping: CancellationToken) {
                 again_and_again("events for Inngest", pause, &stopping, send).await;
             }
         },
+        spread_news(&app, &stopping),
     );
 }
 
@@ -85,6 +86,20 @@ where
                 pause.max(LOOK_EVERY)
             }
         };
+    }
+}
+
+/// Tells those who follow an agency's payments that something changed. Not at fixed times, as the others: the sealer
+/// says when.
+async fn spread_news(app: &App, stopping: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = app.news.due() => {}
+        }
+        if let Err(error) = app.news.spread(&app.ledger).await {
+            tracing::warn!(cause = error.story(), "news could not be spread");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use futures_util::FutureExt;
 pub use journal::{AuditEntry, Change, card_limit_changed};
 pub use migrate::migrate;
 pub use sqlite::ServerLock;
-pub use statements_input::{AnomalyPage, HostPage, PaymentPage};
+pub use statements_input::{AnomalyPage, ChangesAfter, HostPage, PaymentPage};
 pub use tx::Tx;
 
 use crate::error::Error;

@@ -12,7 +12,7 @@
 //!   signed events, [`jobs`] does what is due. [`ops`] answers operators. All three listeners share the accept loop
 //!   and the limits of [`listener`].
 //! - **Service.** [`payment_sync`]: "this happened to that payment", the one transaction in which a payment changes.
-//!   [`inbox`] brings events there, [`checkout`] opens links.
+//!   [`inbox`] brings events there, [`checkout`] opens links, [`news`] tells who waits for what changed.
 //! - **Provider.** [`calmony`] speaks Calmony Pay; [`sandbox`] plays it, for trying things out. [`inngest`] tells
 //!   Inngest what happened.
 //! - **Ledger.** [`ledger`], the only room that knows SQL, on SQLite and on PostgreSQL.
@@ -40,6 +40,7 @@ pub mod inngest;
 pub mod jobs;
 pub mod ledger;
 pub mod listener;
+pub mod news;
 pub mod ops;
 pub mod page;
 pub mod payment;
@@ -69,6 +70,8 @@ pub struct App {
     pub calmony: calmony::client::Client,
     /// Who else wants to know what happens, if anyone.
     pub inngest: Option<inngest::Client>,
+    /// Who waits for changes.
+    pub news: news::News,
     /// Where a tenant's browser goes after checkout.
     pub return_url: url::Url,
     /// Work that goes on when nobody waits for it any more; a stopping server does.
@@ -87,6 +90,7 @@ impl App {
         time_scale: f64,
     ) -> Arc<Self> {
         let tokens = auth::Tokens::new(ledger.clone());
-        Arc::new(Self { ledger, tokens, calmony, inngest, return_url, tasks: TaskTracker::new(), time_scale })
+        let (news, tasks) = (news::News::default(), TaskTracker::new());
+        Arc::new(Self { ledger, tokens, calmony, inngest, news, return_url, tasks, time_scale })
     }
 }

@@ -9,11 +9,13 @@ mod list;
 mod list_anomalies;
 mod mark_payment_manually_paid;
 mod mark_payment_refunded;
+mod on_status_change;
 mod renew_checkout;
 mod resolve_anomaly;
 mod shapes;
 mod stats;
 
+pub use on_status_change::StatusChange;
 pub use shapes::{Anomaly, AuditEntry, CheckoutLink, Payment};
 
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
         },
     },
     ledger::{Tx, rows::PaymentRow},
-    rpc::procedure::{Call, Procedure},
+    rpc::procedure::{Call, Channel, Procedure},
 };
 
 /// The procedures of this namespace.
@@ -89,6 +91,13 @@ pub fn procedures() -> Vec<Procedure> {
                 ProviderUnavailable,
             ],
             renew_checkout::run,
+        ),
+        Procedure::subscription(
+            "payment.onStatusChange",
+            Channel { notification: "payment.statusChange", unsubscribe: "payment.offStatusChange" },
+            Agent,
+            &[NotFound],
+            on_status_change::run,
         ),
         Procedure::query("payment.auditTrail", Agent, &[NotFound], audit_trail::run),
         Procedure::query("payment.listAnomalies", Admin, &[NotFound], list_anomalies::run),

@@ -3,7 +3,8 @@
 //! A message passes four desks. [`http`] takes it off the wire: routes, sizes, times, content types, WebSocket
 //! upgrades. [`envelope`] mends what jsonrpsee would misread. Then jsonrpsee parses it and hands it to
 //! [`counter`], where every call is told who asks, rated, recorded and run; a [`batch`] in the right order.
-//! Last, [`module`] gives it to its [`procedure`] and turns an error into its JSON-RPC form.
+//! Last, [`module`] gives it to its [`procedure`] and turns an error into its JSON-RPC form; a [`subscription`] goes on
+//! from there.
 //!
 //! The table yields more than dispatch: [`openrpc`] describes it, and [`typescript`] writes the client from that
 //! description. Not here: what any procedure does, and sockets (that is the listener's).
@@ -16,8 +17,10 @@ mod http;
 mod module;
 pub mod openrpc;
 mod pace;
+mod params;
 pub mod procedure;
 mod record;
+mod subscription;
 #[cfg(test)]
 mod tests;
 pub mod typescript;

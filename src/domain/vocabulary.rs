@@ -9,15 +9,15 @@ use diesel::{
     sql_types::Text,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// An enum whose values are text everywhere.
 macro_rules! words {
     ($($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),* $(,)? })*) => { $(
         $(#[$meta])*
         #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-            AsExpression, FromSqlRow,
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema, AsExpression,
+            FromSqlRow,
         )]
         #[diesel(sql_type = Text)]
         pub enum $name {
@@ -31,6 +31,15 @@ macro_rules! words {
             /// The word.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
+            }
+        }
+
+        // By hand: the derived one would take `{"card": null}` for `"card"`.
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(deserializer)?;
+                let known = Self::ALL.iter().copied().find(|value| value.as_str() == word);
+                known.ok_or_else(|| de::Error::unknown_variant(&word, &[$($word),*]))
             }
         }
 

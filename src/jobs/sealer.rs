@@ -1,4 +1,4 @@
-//! The sealer: gives each row of the journal its number and folds it into the totals.
+//! The sealer: gives each change of a status its number and folds it into the totals.
 //!
 //! It runs a moment behind the writes, so that no payment ever waits for a counter of its agency. Numbers are dense per
 //! agency and agree with each payment's versions. One instance at a time seals; the others find the work locked.
@@ -30,6 +30,9 @@ pub async fn seal_batch(app: &App) -> Result<usize, Error> {
         return Ok(0);
     }
     let sealed = app.ledger.write(|tx| async move { seal(tx).await }.boxed()).await?;
+    if sealed > 0 {
+        app.news.sealed();
+    }
     Ok(if sealed < BATCH as usize { 0 } else { sealed })
 }
 
@@ -47,9 +50,6 @@ async fn seal(tx: &mut Tx) -> Result<usize, Error> {
         let sequence = last.entry(row.agency_id).or_default();
         *sequence += 1;
         sealed.push(Sealed { entry: row.entry, sequence: *sequence });
-        if row.from_status == row.to_status {
-            continue;
-        }
         let pence = row.amount_pence.unwrap_or_default().get();
         for (status, sign) in [(row.from_status, -1), (row.to_status, 1)] {
             if let Some(status) = status {

@@ -295,6 +295,18 @@ pub struct TotalChange {
     pub total_pence: i64,
 }
 
+/// What a subscriber is told of a journal row.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_log)]
+#[allow(missing_docs, reason = "the columns are described in the migration")]
+pub struct ChangeRow {
+    pub entry: i64,
+    pub sequence: Option<i64>,
+    pub from_status: Option<PaymentStatus>,
+    pub to_status: Option<PaymentStatus>,
+    pub changes: Json,
+}
+
 /// What the sealer needs of a journal row.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = audit_log)]

@@ -48,3 +48,16 @@ pub struct AnomalyPage {
     /// At most so many.
     pub limit: i64,
 }
+
+/// Changes of statuses that have a number.
+#[derive(Clone, Debug)]
+pub struct ChangesAfter {
+    /// Whose.
+    pub agency: AgencyId,
+    /// Only of this payment, which must be the agency's.
+    pub payment: Option<PaymentId>,
+    /// Only with a higher number.
+    pub sequence: i64,
+    /// At most so many.
+    pub limit: i64,
+}

@@ -239,13 +239,19 @@ statements! {
         payment_trail(payment: PaymentId, after: i64, limit: i64) -> Vec<AuditRow>;
         /// A page of an agency's trail, oldest first.
         agency_trail(agency: AgencyId, after: i64, limit: i64) -> Vec<(i64, AuditRow)>;
+        /// Numbered changes of statuses in their order, each with its payment as it now stands.
+        changes_after(after: &ChangesAfter) -> Vec<(ChangeRow, PaymentRow, Option<SessionRow>)>;
+        /// The last change of a payment's status, numbered or not yet, with the payment as it now stands.
+        latest_change(payment: PaymentId) -> Option<(ChangeRow, PaymentRow, Option<SessionRow>)>;
     }
     totals {
         /// Takes the right to do a kind of work until the transaction ends; says whether it got it.
         lock_job(kind: &str, now: Timestamp) -> bool;
-        /// Whether any row of the journal is not sealed.
+        /// Whether any change of a status has no number yet.
         has_unsealed() -> bool;
-        /// Rows of the journal that are not sealed, in their order.
+        /// The entries of an agency's changes that have no number yet.
+        unsealed_entries(agency: AgencyId) -> Vec<i64>;
+        /// Changes of statuses that have no number yet, in their order.
         unsealed(limit: i64) -> Vec<UnsealedRow>;
         /// The last number given in each agency's journal; 0 where there is none.
         last_sequences(agencies: &[AgencyId]) -> Vec<(AgencyId, i64)>;

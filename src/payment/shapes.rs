@@ -10,7 +10,7 @@ use crate::{
         Label, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, SessionState,
         Timestamp,
     },
-    ledger::rows::{AnomalyRow, AuditRow, PaymentRow, SessionRow},
+    ledger::rows::{AnomalyRow, AuditRow, ChangeRow, PaymentRow, SessionRow},
 };
 
 /// A payment and its link.
@@ -150,6 +150,48 @@ impl From<(PaymentRow, Option<SessionRow>)> for Payment {
             created_at,
             updated_at,
         }
+    }
+}
+
+impl Payment {
+    /// The payment as it stands, but with the status that a change led to, and without what came later with another:
+    /// a subscriber who is told of two quick changes at once sees both.
+    pub fn upon(change: &ChangeRow, mut row: PaymentRow, session: Option<SessionRow>) -> Self {
+        let stands = row.status;
+        row.status = change.to_status.unwrap_or(stands);
+        match row.status {
+            PaymentStatus::Failed => {
+                let told = || Some(change.changes.0["failureReason"].as_str()?.to_owned());
+                row.failure_reason = row.failure_reason.or_else(told);
+            }
+            PaymentStatus::Pending
+            | PaymentStatus::Processing
+            | PaymentStatus::Succeeded
+            | PaymentStatus::Refunded
+            | PaymentStatus::Cancelled => row.failure_reason = None,
+        }
+        match row.status {
+            // No proof of payment yet.
+            PaymentStatus::Pending
+            | PaymentStatus::Processing
+            | PaymentStatus::Failed
+            | PaymentStatus::Cancelled => {
+                row.paid_at = None;
+                row.payment_intent_id = None;
+                row.manually_paid_at = None;
+                row.manual_payment_reference = None;
+                row.refunded_pence = Pence::ZERO;
+                row.refunded_at = None;
+            }
+            PaymentStatus::Succeeded if change.from_status != Some(PaymentStatus::Refunded) => {
+                row.refunded_at = None;
+                if stands == PaymentStatus::Refunded {
+                    row.refunded_pence = Pence::ZERO;
+                }
+            }
+            PaymentStatus::Succeeded | PaymentStatus::Refunded => {}
+        }
+        Self::from((row, session))
     }
 }
 

@@ -157,6 +157,10 @@ impl<S: Inner> Counter<S> {
         }
         // jsonrpsee would answer a subscription twice in a batch, and with an internal error over HTTP.
         (nature == Nature::Subscription && !(over_socket && alone)).then(|| {
+            if matches!(identity, Identity::Nobody) {
+                failure.note(&Error::Unauthorized);
+                return error_object(&Error::Unauthorized, request_id);
+            }
             let reason = "subscriptions need a WebSocket, and a message of their own";
             ErrorObject::owned(INVALID_REQUEST_CODE, reason, None::<()>)
         })

@@ -19,15 +19,19 @@ use super::BATCH_MAX_ENTRIES;
 pub(super) enum Examined {
     /// jsonrpsee reads it right; the white space before it, which it does not expect, is gone.
     Fine(Bytes),
-    /// It is one message, and no request.
+    /// It is one message, and no request, or none at all.
     Refused(Box<RawValue>),
 }
 
-/// Looks at a whole body. Broken JSON counts as fine: jsonrpsee answers it with -32700.
+/// Looks at a whole body. Broken JSON counts as fine: jsonrpsee answers it with -32700. What is no UTF-8 is no JSON
+/// either, but jsonrpsee would say that it is no request.
 pub(super) fn examine(body: Bytes) -> Examined {
     let white = body.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
     let body = body.slice(white..);
-    let text = std::str::from_utf8(&body).unwrap_or_default();
+    let Ok(text) = std::str::from_utf8(&body) else {
+        let error = ErrorObject::from(ErrorCode::ParseError);
+        return Examined::Refused(MethodResponse::error(Id::Null, error).into_json());
+    };
     if text.starts_with('[') {
         let mended = mended(text).map(Bytes::from);
         return Examined::Fine(mended.unwrap_or(body));
@@ -110,6 +114,14 @@ mod tests {
             assert_eq!(body_after(sent), sent);
         }
         assert_eq!(body_after(" \r\n\t[]"), "[]");
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_no_json() {
+        let Examined::Refused(answer) = examine(Bytes::from_static(b"{\"id\":7,\"method\":\"\xff\"}")) else {
+            panic!("taken")
+        };
+        assert!(answer.get().contains("-32700"), "{answer}");
     }
 
     #[test]

@@ -13,12 +13,14 @@ use jsonrpsee::{
     types::{ErrorObject, ErrorObjectOwned, Params},
 };
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{
     caller::Identity,
+    params::parsed,
     procedure::{Answer, Effect, Procedure, table},
     record::note_payment,
+    subscription,
 };
 use crate::{App, error::Error, error::Kind, listener::RequestId};
 
@@ -44,14 +46,19 @@ pub(super) fn methods(
         others.method_names().map(|name| (name, nature(&others, name))).collect();
     module.merge(others).expect("the module is empty: no name can be taken");
     for (name, procedure) in table(procedures) {
-        natures.insert(
-            name,
-            match procedure.effect {
-                Effect::Query => Nature::Query,
-                Effect::Mutation => Nature::Mutation,
-            },
-        );
+        let effect = procedure.effect;
         let procedure = Arc::new(procedure);
+        let nature = match effect {
+            Effect::Query => Nature::Query,
+            Effect::Mutation => Nature::Mutation,
+            Effect::Subscription(channel) => {
+                natures.insert(channel.unsubscribe, Nature::Subscription);
+                subscription::register(&mut module, procedure, channel);
+                natures.insert(name, Nature::Subscription);
+                continue;
+            }
+        };
+        natures.insert(name, nature);
         let run = move |params: Params<'static>, app: Arc<App>, extensions: Extensions| {
             let procedure = Arc::clone(&procedure);
             async move { run(&procedure, app, &params, &extensions).await }
@@ -109,8 +116,7 @@ async fn attempt(
     request_id: RequestId,
 ) -> Answer {
     let caller = Identity::of(extensions).caller()?;
-    let params: Value = serde_json::from_str(params.as_str().unwrap_or("null"))
-        .map_err(|_| Error::invalid("", "params nest too deeply or hold a broken string"))?;
+    let params = parsed(params)?;
     let named = params["paymentId"].as_str();
     note_payment(named);
     let makes_one = named.is_none() && procedure.effect == Effect::Mutation;

@@ -3,7 +3,8 @@
 //! OpenRPC 1.3 speaks JSON Schema draft-07. Inputs and outputs are described by two generators: an optional field of
 //! an input may be left out, one of an output is `null`, never missing. A name that would so get two different
 //! schemas fails the build of the document. OpenRPC knows no schema for `error.data`; we put it where the data is and
-//! say so with the method's `x-error-data-schema`, and one error stands for each code, as the specification asks.
+//! say so with the method's `x-error-data-schema`, and one error stands for each code, as the specification asks. Nor
+//! does it know notifications: a subscription's are in its `x-notification`, and `x-unsubscribe` ends it.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     BATCH_MAX_ENTRIES,
-    procedure::{COMMON_ERRORS, Effect, Procedure},
+    procedure::{COMMON_ERRORS, Channel, Effect, Procedure},
 };
 use crate::error::{Error, Kind};
 
@@ -32,6 +33,8 @@ struct Example {
     name: String,
     params: Map<String, Value>,
     result: Value,
+    /// The first notification of a subscription.
+    notification: Option<Value>,
 }
 
 /// Describes the procedures. `examples` is a JSON array of `{ method, name, params, result }`. Fails where two types
@@ -39,13 +42,22 @@ struct Example {
 pub fn document(procedures: &[Procedure], examples: &str) -> Result<Value, String> {
     let examples: Vec<Example> =
         serde_json::from_str(examples).map_err(|error| format!("the examples: {error}"))?;
-    if let Some(stray) = examples.iter().find(|e| procedures.iter().all(|p| p.name != e.method)) {
+    let has_method = |procedure: &Procedure, name: &str| match procedure.effect {
+        Effect::Query | Effect::Mutation => procedure.name == name,
+        Effect::Subscription(channel) => procedure.name == name || channel.unsubscribe == name,
+    };
+    if let Some(stray) = examples.iter().find(|e| !procedures.iter().any(|p| has_method(p, &e.method))) {
         return Err(format!("an example is of {}, which does not exist", stray.method));
     }
     let mut types = Types::new();
     let errors = types.errors();
-    let methods = procedures.iter().map(|procedure| types.method(procedure, &examples, &errors));
-    let methods = methods.collect::<Result<Vec<_>, _>>()?;
+    let mut methods = Vec::new();
+    for procedure in procedures {
+        methods.push(types.method(procedure, &examples, &errors)?);
+        if let Effect::Subscription(channel) = procedure.effect {
+            methods.push(ending(procedure, channel, &examples));
+        }
+    }
     Ok(json!({
         "openrpc": "1.3.2",
         "info": {
@@ -117,9 +129,12 @@ impl Types {
             "description": description,
             "paramStructure": "by-name",
             "params": fields,
-            "result": {
-                "name": output["$ref"].as_str().and_then(|to| to.rsplit('/').next()).unwrap_or("result"),
-                "schema": output,
+            "result": match procedure.effect {
+                Effect::Query | Effect::Mutation => json!({
+                    "name": output["$ref"].as_str().and_then(|to| to.rsplit('/').next()).unwrap_or("result"),
+                    "schema": output,
+                }),
+                Effect::Subscription(_) => subscription_id(),
             },
             "errors": method_errors(procedure, errors),
             "x-error-data-schema": true,
@@ -127,10 +142,15 @@ impl Types {
             "x-kind": match procedure.effect {
                 Effect::Query => "query",
                 Effect::Mutation => "mutation",
+                Effect::Subscription(_) => "subscription",
             },
             "x-role": procedure.role,
             "x-input": (procedure.shape.input_name)(),
         });
+        if let Effect::Subscription(channel) = procedure.effect {
+            method["x-notification"] = json!({ "method": channel.notification, "schema": output });
+            method["x-unsubscribe"] = channel.unsubscribe.into();
+        }
         let has = |wanted: &str| fields.iter().any(|field| field["name"] == wanted);
         if has("cursor") {
             method["x-paged"] = true.into();
@@ -163,15 +183,50 @@ impl Types {
     }
 }
 
+/// What names a subscription on its socket.
+fn subscription_id() -> Value {
+    json!({
+        "name": "subscription",
+        "required": true,
+        "description": "The subscription's number on its socket, which its notifications carry.",
+        "schema": { "type": "integer", "minimum": 0 },
+    })
+}
+
+/// The method that ends a subscription. jsonrpsee answers it, so no kind of ours comes of it.
+fn ending(procedure: &Procedure, channel: Channel, examples: &[Example]) -> Value {
+    let name = procedure.name;
+    let examples = examples.iter().filter(|example| example.method == channel.unsubscribe);
+    json!({
+        "name": channel.unsubscribe,
+        "summary": format!("Ends a subscription of `{name}`"),
+        "description": format!(
+            "Ends a subscription of `{name}`, on the socket that has it. Answers `false` where there is none."
+        ),
+        "paramStructure": "by-position",
+        "params": [subscription_id()],
+        "result": { "name": "ended", "schema": { "type": "boolean" } },
+        "errors": [],
+        "examples": examples.map(Example::pairing).collect::<Vec<_>>(),
+        "x-kind": "subscription",
+        "x-role": procedure.role,
+        "x-ends": name,
+    })
+}
+
 impl Example {
     fn pairing(&self) -> Value {
         let params = self.params.iter();
         let params: Vec<_> = params.map(|(name, value)| json!({ "name": name, "value": value })).collect();
-        json!({
+        let mut pairing = json!({
             "name": self.name,
             "params": params,
             "result": { "name": "result", "value": self.result },
-        })
+        });
+        if let Some(told) = &self.notification {
+            pairing["x-notification"] = told.clone();
+        }
+        pairing
     }
 }
 

@@ -4,9 +4,9 @@
 //! (`payment.rs`, `todo.rs`, …) lists its own lines of it. What a procedure does is said once, in the doc comment of
 //! its input. Not here: JSON-RPC itself, which is the envelope's.
 
-use std::{any::Any, borrow::Cow, collections::BTreeSet, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{any::Any, borrow::Cow, collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
@@ -31,26 +31,45 @@ pub struct Call {
     pub request_id: RequestId,
 }
 
-/// Whether a procedure changes anything.
+/// What a call of a procedure does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It only looks.
     Query,
     /// It changes something, and finishes even if its caller hangs up.
     Mutation,
+    /// It begins a stream of notifications, on a connection that stays.
+    Subscription(Channel),
 }
 
-/// An answer, encoded.
+/// The other two names of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The method of its notifications.
+    pub notification: &'static str,
+    /// The method that ends it.
+    pub unsubscribe: &'static str,
+}
+
+/// An answer, or what a notification tells, encoded.
 pub type Answer = Result<Box<RawValue>, Error>;
-type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
-type Handler = dyn Fn(Call, Value) -> AnswerFuture + Send + Sync;
+/// What a subscription will tell.
+pub type Feed = BoxStream<'static, Answer>;
+
+type Work<T> = dyn Fn(Call, Value) -> BoxFuture<'static, Result<T, Error>> + Send + Sync;
+
+#[derive(Clone)]
+enum Handler {
+    Answers(Arc<Work<Box<RawValue>>>),
+    Tells(Arc<Work<Feed>>),
+}
 
 /// One line of the table.
 #[derive(Clone)]
 pub struct Procedure {
     /// As callers write it.
     pub name: &'static str,
-    /// Whether it changes anything.
+    /// What a call of it does.
     pub effect: Effect,
     /// Who may call it.
     pub role: Role,
@@ -61,7 +80,7 @@ pub struct Procedure {
     /// The types of its input and output.
     pub shape: Shape,
     input: Arc<InputFields>,
-    handler: Arc<Handler>,
+    handler: Handler,
 }
 
 /// The types of a procedure, for the published schema.
@@ -71,7 +90,7 @@ pub struct Shape {
     pub input_name: fn() -> Cow<'static, str>,
     /// The input, in full.
     pub input: fn(&mut SchemaGenerator) -> Schema,
-    /// The output, or a reference to it.
+    /// The output, or a reference to it; of a subscription what each notification tells.
     pub output: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -103,7 +122,7 @@ impl Procedure {
         F: Fn(Call, I) -> R + Send + Sync + 'static,
         R: Future<Output = Result<O, Error>> + Send + 'static,
     {
-        Self::new(name, Effect::Query, role, errors, run)
+        Self::answering(name, Effect::Query, role, errors, run)
     }
 
     /// A procedure that changes something.
@@ -114,10 +133,39 @@ impl Procedure {
         F: Fn(Call, I) -> R + Send + Sync + 'static,
         R: Future<Output = Result<O, Error>> + Send + 'static,
     {
-        Self::new(name, Effect::Mutation, role, errors, run)
+        Self::answering(name, Effect::Mutation, role, errors, run)
     }
 
-    fn new<I, O, F, R>(
+    /// A procedure that begins a stream. It ends with its first error, or when its caller ends it.
+    pub fn subscription<I, O, F, R, S>(
+        name: &'static str,
+        channel: Channel,
+        role: Role,
+        errors: &'static [Kind],
+        run: F,
+    ) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Fn(Call, I) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<S, Error>> + Send + 'static,
+        S: Stream<Item = Result<O, Error>> + Send + 'static,
+    {
+        let (input, run) = (Arc::new(InputFields::of::<I>()), Arc::new(run));
+        let fields = Arc::clone(&input);
+        let handler = move |call: Call, params: Value| {
+            let (fields, run) = (Arc::clone(&fields), Arc::clone(&run));
+            async move {
+                let told = run(call, fields.decode(params)?).await?;
+                Ok(told.map(|item| item.and_then(|item| encoded(&item))).boxed())
+            }
+            .boxed()
+        };
+        let handler = Handler::Tells(Arc::new(handler));
+        Self::new::<I, O>(name, Effect::Subscription(channel), role, errors, input, handler)
+    }
+
+    fn answering<I, O, F, R>(
         name: &'static str,
         effect: Effect,
         role: Role,
@@ -130,20 +178,26 @@ impl Procedure {
         F: Fn(Call, I) -> R + Send + Sync + 'static,
         R: Future<Output = Result<O, Error>> + Send + 'static,
     {
-        let input = Arc::new(InputFields::of::<I>());
+        let (input, run) = (Arc::new(InputFields::of::<I>()), Arc::new(run));
         let fields = Arc::clone(&input);
-        let run = Arc::new(run);
-        let handler = move |call: Call, params: Value| -> AnswerFuture {
+        let handler = move |call: Call, params: Value| {
             let (fields, run) = (Arc::clone(&fields), Arc::clone(&run));
-            Box::pin(async move {
-                let output = run(call, fields.decode(params)?).await?;
-                let encoded = serde_json::value::to_raw_value(&output);
-                encoded.map_err(|error| Error::internal(format!("an answer could not be encoded: {error}")))
-            })
+            async move { encoded(&run(call, fields.decode(params)?).await?) }.boxed()
         };
+        Self::new::<I, O>(name, effect, role, errors, input, Handler::Answers(Arc::new(handler)))
+    }
+
+    fn new<I: JsonSchema, O: JsonSchema>(
+        name: &'static str,
+        effect: Effect,
+        role: Role,
+        errors: &'static [Kind],
+        input: Arc<InputFields>,
+        handler: Handler,
+    ) -> Self {
         let output: fn(&mut SchemaGenerator) -> Schema = SchemaGenerator::subschema_for::<O>;
         let shape = Shape { input_name: I::schema_name, input: I::json_schema, output };
-        Self { name, effect, role, errors, repeat_key: None, shape, input, handler: Arc::new(handler) }
+        Self { name, effect, role, errors, repeat_key: None, shape, input, handler }
     }
 
     /// Says that only a call with this field of the input may be repeated blindly. Any other mutation may.
@@ -165,14 +219,14 @@ impl Procedure {
         request_id: RequestId,
         params: Value,
     ) -> Answer {
-        let caller = caller.filter(|caller| !caller.has_expired()).ok_or(Error::Unauthorized)?;
-        if !caller.role.covers(self.role) {
-            return Err(Error::Forbidden { required: self.role });
-        }
+        let caller = self.admitted(caller)?;
         let name = self.name;
+        let Handler::Answers(handler) = &self.handler else {
+            return Err(Error::internal(format!("{name} was called and not subscribed to")));
+        };
         let logged_as = request_id.clone();
         let tasks = app.tasks.clone();
-        let work = (self.handler)(Call { app, caller, request_id }, params);
+        let work = handler(Call { app, caller, request_id }, params);
         // Logged in here, since nobody may be left to see how a mutation ends.
         let work = async move {
             let answer = AssertUnwindSafe(work).catch_unwind().await;
@@ -180,7 +234,7 @@ impl Procedure {
             answer.inspect_err(|error| log_fault(error, &logged_as))
         };
         match self.effect {
-            Effect::Query => work.await,
+            Effect::Query | Effect::Subscription(_) => work.await,
             // A task that catches its panics is lost only with the runtime.
             Effect::Mutation => tasks
                 .spawn(work.in_current_span())
@@ -188,6 +242,46 @@ impl Procedure {
                 .unwrap_or_else(|_| Err(Error::internal(format!("{name} was cut off")))),
         }
     }
+
+    /// Authorises the caller and begins a subscription. A panic becomes an error, as does one of the stream, which
+    /// then ends.
+    pub async fn subscribe(
+        &self,
+        app: Arc<App>,
+        caller: Option<Caller>,
+        request_id: RequestId,
+        params: Value,
+    ) -> Result<Feed, Error> {
+        let caller = self.admitted(caller)?;
+        let name = self.name;
+        let Handler::Tells(handler) = &self.handler else {
+            return Err(Error::internal(format!("{name} was subscribed to and not called")));
+        };
+        let logged_as = request_id.clone();
+        let work = handler(Call { app, caller, request_id }, params);
+        let feed = AssertUnwindSafe(work).catch_unwind().await;
+        let feed = feed.unwrap_or_else(|panic| Err(Error::internal(panic_story(name, &*panic))));
+        let feed = feed.inspect_err(|error| log_fault(error, &logged_as))?;
+        let safe = AssertUnwindSafe(feed).catch_unwind();
+        let told = safe.map(move |item| {
+            let item = item.unwrap_or_else(|panic| Err(Error::internal(panic_story(name, &*panic))));
+            item.inspect_err(|error| log_fault(error, &logged_as))
+        });
+        Ok(told.boxed())
+    }
+
+    fn admitted(&self, caller: Option<Caller>) -> Result<Caller, Error> {
+        let caller = caller.filter(|caller| !caller.has_expired()).ok_or(Error::Unauthorized)?;
+        if !caller.role.covers(self.role) {
+            return Err(Error::Forbidden { required: self.role });
+        }
+        Ok(caller)
+    }
+}
+
+fn encoded(value: &impl Serialize) -> Answer {
+    serde_json::value::to_raw_value(value)
+        .map_err(|error| Error::internal(format!("an answer could not be encoded: {error}")))
 }
 
 /// Tells the log, and only the log, about a fault of ours.

@@ -5,11 +5,13 @@
 
 mod access;
 mod batches;
-mod conformance;
 mod failures;
 mod origins;
 mod records;
 mod sockets;
+mod subscriptions;
+#[allow(dead_code, reason = "shared with `tests/it`, which uses more of it")]
+#[path = "../../tests/it/harness/wire.rs"]
 mod wire;
 
 use std::{
@@ -21,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use jsonrpsee::RpcModule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,19 +31,20 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{RpcSettings, procedure::Procedure, service};
+use super::{
+    RpcSettings,
+    procedure::{Channel, Procedure},
+    service,
+};
 use crate::{
     App,
     calmony::client::Client,
     domain::{AgencyId, Label, Role, Timestamp, TokenId},
-    error::Error,
+    error::{Error, Kind},
     ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
     listener,
 };
-use wire::{Reply, Wire};
-
-/// Far more than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+use wire::{PATIENCE, Reply, Wire};
 
 /// What the toy procedures did.
 #[derive(Default)]
@@ -49,6 +52,7 @@ struct Board {
     log: Mutex<Vec<String>>,
     running: AtomicUsize,
     most_at_once: AtomicUsize,
+    ticks: AtomicUsize,
 }
 
 impl Board {
@@ -96,6 +100,22 @@ struct Work {
     ms: Option<u64>,
 }
 
+const TICKS: Channel = Channel { notification: "toy.tick", unsubscribe: "toy.offTick" };
+
+#[derive(Deserialize, JsonSchema)]
+struct Ticks {
+    first: Option<String>,
+    then: Option<String>,
+    count: Option<usize>,
+    bytes: Option<usize>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Tick {
+    n: usize,
+    text: String,
+}
+
 #[derive(Deserialize, JsonSchema)]
 struct Size {
     bytes: usize,
@@ -110,7 +130,7 @@ struct Marked {
 
 /// One of each kind of behaviour.
 fn table(board: &Arc<Board>) -> Vec<Procedure> {
-    let (looked, marked) = (Arc::clone(board), Arc::clone(board));
+    let (looked, marked, ticked) = (Arc::clone(board), Arc::clone(board), Arc::clone(board));
     vec![
         Procedure::query("toy.echo", Role::Agent, &[], async |call, input: EchoInput| {
             let _ = input.amount_pence;
@@ -155,6 +175,31 @@ fn table(board: &Arc<Board>) -> Vec<Procedure> {
         Procedure::mutation("toy.fault", Role::Agent, &[], async |_, _: Nothing| {
             Err::<(), _>(Error::internal("only the log may know"))
         }),
+        Procedure::subscription(
+            "toy.onTick",
+            TICKS,
+            Role::Agent,
+            &[Kind::NotFound],
+            move |_, input: Ticks| {
+                let board = Arc::clone(&ticked);
+                async move {
+                    if input.first.as_deref() == Some("nothing") {
+                        return Err(Error::not_found("tick", "nothing"));
+                    }
+                    let ticks = stream::iter(0..).map(move |n| {
+                        board.ticks.fetch_add(1, Ordering::SeqCst);
+                        match input.then.as_deref() {
+                            Some("fail") if n == 1 => Err(Error::internal("only the log may know")),
+                            Some("panic") if n == 1 => panic!("in a stream"),
+                            _ => Ok(Tick { n, text: "x".repeat(input.bytes.unwrap_or(0)) }),
+                        }
+                    });
+                    let ticks = ticks.take(input.count.unwrap_or(usize::MAX));
+                    // It stays open, as one that waits for more does.
+                    Ok(ticks.chain(stream::pending()))
+                }
+            },
+        ),
         Procedure::query("toy.big", Role::Agent, &[], async |_, input: Size| Ok("x".repeat(input.bytes))),
     ]
 }
@@ -164,14 +209,6 @@ fn others() -> RpcModule<()> {
     let mut module = RpcModule::new(());
     module.register_method("rpc.discover", |_, _, _| "the document").unwrap();
     module.register_method("rpc.panic", |_, _, _| -> bool { panic!("in a method") }).unwrap();
-    module
-        .register_subscription("toy.onTick", "toy.tick", "toy.offTick", async |_, pending, _, _| {
-            let sink = pending.accept().await?;
-            sink.send(serde_json::value::to_raw_value("tick")?).await?;
-            sink.closed().await;
-            Ok(())
-        })
-        .unwrap();
     module
 }
 

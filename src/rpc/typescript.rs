@@ -51,6 +51,7 @@ struct Method<'a> {
     errors: BTreeSet<String>,
     paged: bool,
     repeatable_by: Option<&'a str>,
+    notification: Option<&'a str>,
     params: &'a [Value],
 }
 
@@ -58,9 +59,13 @@ struct Method<'a> {
 fn schema(document: &Value) -> Result<(String, String), String> {
     let mut names = Names::default();
     let methods = document["methods"].as_array().ok_or("the document has no methods")?;
-    let methods = methods.iter().map(Method::read).collect::<Result<Vec<_>, _>>()?;
+    // What ends a subscription is the runtime's affair.
+    let methods = methods.iter().filter(|method| method["x-ends"].is_null());
+    let methods = methods.map(Method::read).collect::<Result<Vec<_>, _>>()?;
     let (mut values, mut types) = (HEADER.to_owned(), HEADER.to_owned());
-    types.push_str("\nimport type { JsonObject, Mutation, PagedQuery, Query } from \"./client.js\";\n");
+    types.push_str(
+        "\nimport type { JsonObject, Mutation, PagedQuery, Query, Subscription } from \"./client.js\";\n",
+    );
 
     let batch_max = document["x-batch-max"].as_u64().ok_or("x-batch-max is missing")?;
     _ = write!(values, "\nexport const batchMax = {batch_max};\n");
@@ -89,9 +94,12 @@ impl<'a> Method<'a> {
         let name = text(method, "name")?;
         let (namespace, short) = name.split_once('.').ok_or_else(|| format!("{name} has no namespace"))?;
         let kind = text(method, "x-kind")?;
-        if !matches!(kind, "query" | "mutation") {
-            return Err(format!("{name} is a {kind}: unknown to the client"));
-        }
+        let told = &method["x-notification"];
+        let output = match kind {
+            "query" | "mutation" => &method["result"]["schema"],
+            "subscription" => &told["schema"],
+            _ => return Err(format!("{name} is a {kind}: unknown to the client")),
+        };
         let errors = method["errors"].as_array().into_iter().flatten();
         let errors = errors.map(|error| types::of(&error["data"], name)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -102,10 +110,11 @@ impl<'a> Method<'a> {
             kind,
             role: text(method, "x-role")?,
             input: text(method, "x-input")?,
-            output: types::of(&method["result"]["schema"], name)?,
+            output: types::of(output, name)?,
             errors: errors.iter().flat_map(|union| union.split(" | ")).map(str::to_owned).collect(),
             paged: method["x-paged"] == true,
             repeatable_by: method["x-repeatable-by"].as_str(),
+            notification: told["method"].as_str(),
             params: method["params"].as_array().ok_or_else(|| format!("{name} has no params"))?,
         })
     }
@@ -115,6 +124,7 @@ impl<'a> Method<'a> {
         match (self.kind, self.paged) {
             ("query", true) => "PagedQuery",
             ("query", false) => "Query",
+            ("subscription", _) => "Subscription",
             _ => "Mutation",
         }
     }
@@ -130,7 +140,11 @@ fn maps(methods: &[Method<'_>], types: &mut String) {
         types.push_str("}\n");
     };
     map("Inputs", "What each procedure takes.", &|method| method.input.to_owned());
-    map("Outputs", "What each procedure answers.", &|method| method.output.clone());
+    map(
+        "Outputs",
+        "What each procedure answers; of a subscription what each notification tells.",
+        &|method| method.output.clone(),
+    );
     map("Errors", "The `error.data` each procedure can fail with.", &|method| {
         method.errors.iter().map(String::as_str).collect::<Vec<_>>().join(" | ")
     });
@@ -147,6 +161,9 @@ fn table(methods: &[Method<'_>], types: &mut String, values: &mut String) {
         }
         if let Some(field) = method.repeatable_by {
             _ = write!(facts, ", repeatableBy: \"{field}\"");
+        }
+        if let Some(notification) = method.notification {
+            _ = write!(facts, ", notification: \"{notification}\"");
         }
         _ = writeln!(values, "  \"{}\": {{ {facts} }},", method.name);
         _ = writeln!(

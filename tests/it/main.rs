@@ -4,6 +4,7 @@
 mod harness;
 
 mod anomalies;
+mod conformance;
 mod doctor;
 mod events;
 mod first_payment;
@@ -25,5 +26,7 @@ mod reports;
 mod retention;
 mod return_page;
 mod storms;
+mod subscription;
 mod webhook_http;
 mod webhook_signatures;
+mod websocket;

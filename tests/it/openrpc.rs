@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write, path::Path};
 use quittance::{rpc::typescript, sandbox::Method, server};
 use serde_json::{Value, json};
 
-use crate::harness::{TestApp, document, on_both};
+use crate::harness::{TestApp, check_notification, document, on_both};
 
 /// Says how to bring a checked-in file up to date.
 const REFRESH: &str = "refresh with: cargo run -q -- openrpc > openrpc.json && cargo run -q -- typescript --out clients/typescript";
@@ -48,6 +48,14 @@ fn the_document_says_what_callers_need() {
             method["errors"].as_array().unwrap().iter().map(|error| error["code"].as_i64()).collect();
         let distinct: BTreeSet<_> = codes.iter().collect();
         assert_eq!(codes.len(), distinct.len(), "{name}: OpenRPC wants one error for each code");
+        let kind = method["x-kind"].as_str().unwrap();
+        assert!(["query", "mutation", "subscription"].contains(&kind), "{name} is a {kind}");
+        assert!(["agent", "admin"].contains(&method["x-role"].as_str().unwrap()), "{name}");
+        assert_eq!(
+            kind == "subscription" && method["x-ends"].is_null(),
+            method["x-unsubscribe"].is_string(),
+            "{name}"
+        );
         assert_eq!(method["x-paged"] == true, params.iter().any(|param| param["name"] == "cursor"), "{name}");
     }
 }
@@ -91,13 +99,30 @@ on_both! {
         let refresh = std::env::var_os(REFRESH_EXAMPLES).is_some();
         let (mut told, mut seen) = (Aliases::default(), Aliases::default());
         let mut link = String::new();
+        let mut following = None;
         for example in &mut examples {
             let method = example["method"].as_str().unwrap().to_owned();
             if method == "payment.listAnomalies" {
                 pay(&app, &link).await;
             }
             let params = seen.resolve(&told.alias(&example["params"]));
-            let result = caller(&app, &method).ok(&method, params.clone()).await;
+            let (mut result, mut notification) = (example["result"].clone(), Value::Null);
+            match method.as_str() {
+                // A subscription has another number each time.
+                "payment.onStatusChange" => {
+                    let mut socket = app.agent().socket().await;
+                    let id = socket.call(&request(&method, &params)).await["result"].clone();
+                    assert!(id.is_u64(), "{id}");
+                    notification = socket.next().await.unwrap()["params"]["result"].clone();
+                    check_notification(&method, &notification);
+                    following = Some((socket, id));
+                }
+                "payment.offStatusChange" => {
+                    let (mut socket, id) = following.take().expect("the example before began it");
+                    result = socket.call(&request(&method, &json!([id]))).await["result"].clone();
+                }
+                _ => result = caller(&app, &method).ok(&method, params.clone()).await,
+            }
             if let Some(url) = result["checkoutUrl"].as_str() {
                 url.clone_into(&mut link);
             }
@@ -106,10 +131,14 @@ on_both! {
                 pair(&mut told, &mut seen, &example["result"], &result);
                 example["params"] = publishable(&params);
                 example["result"] = publishable(&result);
+                if !notification.is_null() {
+                    example["notification"] = publishable(&notification);
+                }
                 continue;
             }
             seen.alias(&params);
-            let (wanted, found) = (told.alias(&example["result"]), seen.alias(&result));
+            let wanted = told.alias(&json!([example["result"], example["notification"]]));
+            let found = seen.alias(&json!([result, notification]));
             assert_eq!(wanted, found, "{method}; refresh with: {REFRESH_EXAMPLES}=1 cargo test the_examples");
         }
         if refresh {
@@ -117,6 +146,10 @@ on_both! {
             std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/examples.json"), text).unwrap();
         }
     }
+}
+
+fn request(method: &str, params: &Value) -> String {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string()
 }
 
 /// Somebody who may.

@@ -70,6 +70,8 @@ export interface ClientOptions {
   token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
   /** Instead of the global one. */
   fetch?: typeof globalThis.fetch | undefined;
+  /** Instead of the global one, for subscriptions: Node 20 has none, `ws` has. */
+  WebSocket?: SocketConstructor | undefined;
   /** Sent along, or a function that is asked for them before each request. */
   headers?: HeadersLike | (() => HeadersLike | Promise<HeadersLike>) | undefined;
   /** Calls made in the same tick travel together, up to what the server takes. A number lowers that, `false` turns
@@ -128,6 +130,45 @@ export interface PagedQuery<M extends Method> extends Query<M> {
   items(...args: Args<M>): AsyncGenerator<Item<M>, void, undefined>;
 }
 
+/** A procedure that tells of what happens, over a WebSocket of its own. */
+export interface Subscription<M extends Method> {
+  /**
+   * Begins it, and ends it when the loop ends: `for await (const change of client.payment.onStatusChange())`. Where the
+   * socket breaks another is opened, for ever once one stood, and goes on after the last `sequence` that came, without
+   * a gap or a repeat. Throws {@link Failure}.
+   */
+  (...args: SubscribeArgs<M>): AsyncGenerator<Outputs[M], void, undefined>;
+  /** Its name. */
+  readonly method: M;
+  readonly kind: "subscription";
+}
+
+/** A subscription's arguments. */
+export type SubscribeArgs<M extends Method> = {} extends Inputs[M]
+  ? [input?: Inputs[M], options?: SubscribeOptions]
+  : [input: Inputs[M], options?: SubscribeOptions];
+
+/** For one subscription. */
+export interface SubscribeOptions {
+  /** Ends it: the loop throws ABORTED. */
+  signal?: AbortSignal | undefined;
+  /** Called each time it stands, so that what was read before can be read anew. */
+  onOpen?: (() => void) | undefined;
+  /** `false` throws NETWORK when the socket breaks. */
+  retry?: false | undefined;
+}
+
+/** What is needed of a WebSocket. */
+export interface SocketLike {
+  send(text: string): void;
+  close(): void;
+  addEventListener(event: "open" | "close" | "error", listener: () => void): void;
+  addEventListener(event: "message", listener: (message: { data: unknown }) => void): void;
+}
+
+/** `WebSocket`, or the class of that name from the package `ws`. */
+export type SocketConstructor = new (url: string, protocols: string[]) => SocketLike;
+
 /** A row of a list. */
 export type Item<M extends Method> = Outputs[M] extends { items: (infer T)[] } ? T : never;
 
@@ -135,5 +176,5 @@ export type Item<M extends Method> = Outputs[M] extends { items: (infer T)[] } ?
 export declare function createClient(options: ClientOptions): Client;
 
 /** Whether a caught error is a failed call, and of this procedure. */
-export declare function isRpcError<M extends Method>(error: unknown, procedure: Procedure<M>): error is Failure<M>;
+export declare function isRpcError<M extends Method>(error: unknown, procedure: { readonly method: M }): error is Failure<M>;
 export declare function isRpcError(error: unknown): error is Failure<Method>;

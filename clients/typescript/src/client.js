@@ -14,6 +14,8 @@ const PASSING = ["NETWORK", "TIMEOUT", "BUSY", "RATE_LIMITED", "IN_PROGRESS", "P
 const PASSING_STATUSES = [429, 502, 503, 504];
 /** Nobody waits longer than this for a retry. */
 const MAX_PAUSE_MS = 60_000;
+/** Changes that may wait for a slow reader. */
+const MAX_UNREAD = 1_000;
 
 export class RpcError extends Error {
   /** @param {Method} method @param {number} code @param {string} message @param {Data} data @param {unknown} [cause] */
@@ -174,8 +176,87 @@ export function createClient(options) {
     }
   };
 
+  /**
+   * The notifications of a subscription, over as many sockets as it takes: a broken one is replaced, and goes on after
+   * the last `sequence` seen.
+   * @param {Method} method @param {any} [input] @param {import("./client.js").SubscribeOptions} [call]
+   */
+  async function* subscribe(method, input, call = {}) {
+    const { signal, onOpen } = call;
+    const patient = retry && call.retry !== false;
+    let { since } = input ?? {};
+    let stood = false;
+    for (let tried = 1; ; tried++) {
+      if (signal?.aborted) throw new RpcError(method, 0, "the call was aborted", { kind: "ABORTED" }, signal.reason);
+      /** @type {any[]} */
+      const messages = [];
+      let wake = () => {};
+      let over = false;
+      const end = () => {
+        over = true;
+        wake();
+      };
+      const token = await valueOf(options.token);
+      const Socket = /** @type {import("./client.js").SocketConstructor} */ (options.WebSocket ?? WebSocket);
+      const address = new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
+      const socket = new Socket(address, ["quittance.v1", ...(token ? [`bearer.${token}`] : [])]);
+      socket.addEventListener("open", () =>
+        socket.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...input, since } })),
+      );
+      socket.addEventListener("message", ({ data }) => {
+        if (over) return;
+        // Whoever is this far behind gets the rest from the server later.
+        if (messages.push(parse(String(data))) > MAX_UNREAD) {
+          end();
+          socket.close();
+        }
+        wake();
+      });
+      for (const event of /** @type {const} */ (["close", "error"])) socket.addEventListener(event, end);
+      signal?.addEventListener("abort", end);
+      const timer = timeoutMs ? setTimeout(end, timeoutMs) : 0;
+      /** @type {RpcError} */
+      let error = new RpcError(method, 0, "the socket broke", { kind: "NETWORK" });
+      try {
+        while (!signal?.aborted) {
+          const message = messages.shift();
+          if (message?.params?.result) {
+            since = message.params.result.sequence;
+            yield message.params.result;
+          } else if (message?.error) {
+            const { code, message: text, data } = message.error;
+            error = new RpcError(method, code, text, data?.kind ? data : { kind: "PROTOCOL" });
+            break;
+          } else if (message?.id === 1) {
+            clearTimeout(timer);
+            stood = true;
+            tried = 1;
+            onOpen?.();
+          } else if (message || over) {
+            // Ended by the server, which says why when asked again; or gone.
+            break;
+          } else await new Promise((resolve) => (wake = /** @type {() => void} */ (resolve)));
+        }
+      } finally {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", end);
+        socket.close();
+      }
+      if (signal?.aborted) continue;
+      const pause = pauseAfter(error, tried, (retry && retry.baseMs) || 250);
+      if (pause === false || !patient || !(stood || tried < (retry.attempts ?? 3))) throw error;
+      await sleep(Math.min(pause, MAX_PAUSE_MS / 2), signal);
+    }
+  }
+
   /** @param {Method} method */
   const procedure = (method) => {
+    const { kind, paged } = /** @type {{ kind: string; paged?: boolean }} */ (methods[method]);
+    if (kind === "subscription") {
+      /** @param {any} [input] @param {any} [call] */
+      const it = (input, call) => subscribe(method, input, call);
+      return Object.assign(it, { method, kind });
+    }
     /** @param {any} [input] @param {CallOptions} [call] */
     const it = (input, call) => run(method, input, call);
     /** @param {any} [input] @param {CallOptions} [call] */
@@ -187,7 +268,6 @@ export function createClient(options) {
           throw error;
         },
       );
-    const { kind, paged } = /** @type {{ kind: string; paged?: boolean }} */ (methods[method]);
     if (!paged) return Object.assign(it, { safe, method, kind });
 
     /** @param {any} [input] @param {CallOptions} [call] */

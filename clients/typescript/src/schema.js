@@ -33,6 +33,7 @@ export const methods = {
   "payment.cancelPayment": { kind: "mutation" },
   "payment.markPaymentRefunded": { kind: "mutation" },
   "payment.renewCheckout": { kind: "mutation" },
+  "payment.onStatusChange": { kind: "subscription", notification: "payment.statusChange" },
   "payment.auditTrail": { kind: "query", paged: true },
   "payment.listAnomalies": { kind: "query", paged: true },
   "payment.resolveAnomaly": { kind: "mutation" },

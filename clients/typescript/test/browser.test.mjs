@@ -59,15 +59,37 @@ test("a page of a configured origin calls, fails and gives up as Node does", asy
   assert.deepEqual(seen, ["pending", "NOT_FOUND", "ABORTED", true]);
 });
 
+test("a page of a configured origin follows its payments", async () => {
+  const page = await browser.newPage();
+  await page.goto(origin);
+  const seen = await page.evaluate(
+    async ({ url, token, create }) => {
+      const { createClient } = await import("/client.js");
+      const client = createClient({ url, token });
+      const seen = [];
+      const { ledgerEntryId: paymentId } = await client.payment.createPaymentTask(create);
+      for await (const { payment } of client.payment.onStatusChange({ paymentId })) {
+        seen.push(payment.status);
+        if (payment.status === "cancelled") return seen;
+        await client.payment.cancelPayment({ paymentId });
+      }
+    },
+    { url: server.url, token: server.ready.agentToken, create },
+  );
+  assert.deepEqual(seen, ["pending", "cancelled"]);
+});
+
 test("a page of any other origin gets nowhere", async () => {
   const page = await browser.newPage();
   await page.goto(origin.replace("127.0.0.1", "localhost"));
-  const kind = await page.evaluate(
+  const kinds = await page.evaluate(
     async ({ url, token }) => {
       const { createClient } = await import("/client.js");
-      return (await createClient({ url, token, retry: false }).payment.stats.safe()).error.kind;
+      const client = createClient({ url, token, retry: false });
+      const followed = await client.payment.onStatusChange({ since: 0 }).next().catch((error) => error);
+      return [(await client.payment.stats.safe()).error.kind, followed.kind];
     },
     { url: server.url, token: server.ready.agentToken },
   );
-  assert.equal(kind, "NETWORK");
+  assert.deepEqual(kinds, ["NETWORK", "NETWORK"]);
 });

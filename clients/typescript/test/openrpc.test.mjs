@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 
+import { WebSocket } from "ws";
 import { startServer } from "./server.mjs";
 
 const require = createRequire(import.meta.url);
@@ -58,10 +59,29 @@ test("test-coverage: whatever is sent, the answer is as promised", async (contex
       return call;
     }
   }
+  // What begins and ends subscriptions is called over a WebSocket.
+  const authorization = `Bearer ${server.ready.adminToken}`;
+  const socket = new WebSocket(server.url.replace("http", "ws"), { headers: { authorization } });
+  await new Promise((resolve, reject) => socket.on("open", resolve).on("error", reject));
+  context.after(() => socket.close());
+  let lastId = 0;
+  const overSocket = (method, params) =>
+    new Promise((resolve) => {
+      const id = ++lastId;
+      const listen = (text) => {
+        const message = JSON.parse(text);
+        if (message.id !== id) return;
+        socket.off("message", listen);
+        resolve(message);
+      };
+      socket.on("message", listen);
+      socket.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+    });
   const transport = async (_, method, params) => {
+    if (document.methods.find(({ name }) => name === method)["x-kind"] === "subscription") return overSocket(method, params);
     const answer = await fetch(server.url, {
       method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${server.ready.adminToken}` },
+      headers: { "content-type": "application/json", authorization },
       body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
     });
     return answer.json();
@@ -81,6 +101,6 @@ test("test-coverage: whatever is sent, the answer is as promised", async (contex
   assert.deepEqual(failed.map(({ methodName, params, reason }) => ({ methodName, params, reason })), []);
   assert.ok(calls.length >= 10 * (document.methods.length - 2));
   const answered = new Set(fine.map(({ methodName }) => methodName));
-  for (const name of ["payment.list", "payment.stats", "todo.create", "token.issue", "payment.updateCardLimit"])
+  for (const name of ["payment.list", "payment.stats", "todo.create", "token.issue", "payment.updateCardLimit", "payment.offStatusChange"])
     assert.ok(answered.has(name), `${name} never succeeded`);
 });

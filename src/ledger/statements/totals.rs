@@ -3,6 +3,7 @@
 use diesel::{
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::Bool,
 };
 use diesel_async::RunQueryDsl;
 
@@ -22,8 +23,16 @@ pub async fn lock_job(conn: &mut Conn, kind: &str, now: Timestamp) -> QueryResul
     Ok(ours.optional()?.is_some())
 }
 
+/// A change of a status without its number. Literal, so that the planner sees that the partial index
+/// `audit_log_unsealed` answers it.
+macro_rules! is_unsealed_change {
+    () => {
+        diesel::dsl::sql::<Bool>("sequence is null and from_status is distinct from to_status")
+    };
+}
+
 pub async fn has_unsealed(conn: &mut Conn) -> QueryResult<bool> {
-    let unsealed = audit::audit_log.filter(audit::sequence.is_null()).select(audit::entry);
+    let unsealed = audit::audit_log.filter(is_unsealed_change!()).select(audit::entry);
     // In the order of the index of unsealed rows, so that no other is looked through.
     let first = unsealed.order((audit::agency_id, audit::entry)).first::<i64>(conn).await;
     Ok(first.optional()?.is_some())
@@ -31,7 +40,7 @@ pub async fn has_unsealed(conn: &mut Conn) -> QueryResult<bool> {
 
 pub async fn unsealed(conn: &mut Conn, limit: i64) -> QueryResult<Vec<UnsealedRow>> {
     audit::audit_log
-        .filter(audit::sequence.is_null())
+        .filter(is_unsealed_change!())
         // Oldest first, whoever's they are, so that a busy agency holds up no other. Not in the order of an index,
         // which would be that of the whole journal: the unsealed rows are few, and are sorted.
         .order(audit::entry + 0)
@@ -39,6 +48,11 @@ pub async fn unsealed(conn: &mut Conn, limit: i64) -> QueryResult<Vec<UnsealedRo
         .select(UnsealedRow::as_select())
         .load(conn)
         .await
+}
+
+pub async fn unsealed_entries(conn: &mut Conn, agency: AgencyId) -> QueryResult<Vec<i64>> {
+    let unsealed = audit::audit_log.filter(audit::agency_id.eq(agency)).filter(is_unsealed_change!());
+    unsealed.select(audit::entry).load(conn).await
 }
 
 pub async fn payment_totals(

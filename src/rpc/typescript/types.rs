@@ -10,7 +10,17 @@ pub(super) struct Names(BTreeSet<String>);
 impl Default for Names {
     fn default() -> Self {
         // What the files hold besides the schemas.
-        let ours = ["Client", "Errors", "Inputs", "JsonObject", "Mutation", "Outputs", "PagedQuery", "Query"];
+        let ours = [
+            "Client",
+            "Errors",
+            "Inputs",
+            "JsonObject",
+            "Mutation",
+            "Outputs",
+            "PagedQuery",
+            "Query",
+            "Subscription",
+        ];
         Self(ours.map(str::to_owned).into())
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use http::HeaderValue;
 use quittance::{
     App,
     calmony::client::Client,
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, Event, Sql, TestCaller, WEBHOOK_SECRET, events::deliver, postgres};
+use super::{Database, Event, Sql, TestCaller, WEBHOOK_SECRET, Wire, events::deliver, postgres};
 
 /// The key under which events go to Inngest.
 pub const INNGEST_EVENT_KEY: &str = "inngest-key-0123456789abcdef";
@@ -35,11 +36,20 @@ pub struct Options {
     pub webhooks: bool,
     /// Where Inngest is, if events go there.
     pub inngest_url: Option<String>,
+    /// Origins whose pages may call.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { time_scale: 0.02, rate_limit: 0, calmony_url: None, webhooks: true, inngest_url: None }
+        Self {
+            time_scale: 0.02,
+            rate_limit: 0,
+            calmony_url: None,
+            webhooks: true,
+            inngest_url: None,
+            cors_origins: vec![],
+        }
     }
 }
 
@@ -84,9 +94,7 @@ impl TestApp {
         migrate(&database_url, true).await.expect("migrations run");
         let ledger = Ledger::open(&database_url).await.expect("the database opens");
 
-        let bind = async || TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let at = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("bound"));
-        let listeners = Listeners { rpc: bind().await, companion: bind().await, ops: bind().await };
+        let listeners = bind_all().await;
         let (rpc_url, ops_url) = (format!("{}/rpc", at(&listeners.rpc)), at(&listeners.ops));
         let webhook_url = format!("{}/api/webhooks/calmony-pay", at(&listeners.companion));
 
@@ -110,7 +118,7 @@ impl TestApp {
             webhook_secrets: [SecretString::from("whsec_an_older_secret_still_valid"), WEBHOOK_SECRET.into()]
                 .into(),
             rate_limit_per_second: options.rate_limit,
-            cors_origins: vec![],
+            cors_origins: options.cors_origins,
         };
         let serving = tokio::spawn(serve(Arc::clone(&app), listeners, settings, stopping.clone()));
 
@@ -168,6 +176,31 @@ impl TestApp {
     /// What the server's rooms share, to call one without a socket between.
     pub fn shared(&self) -> &Arc<App> {
         &self.app
+    }
+
+    /// A connection to the RPC listener, for bytes of the test's own.
+    pub async fn wire(&self) -> Wire {
+        Wire::to(&self.rpc_url).await
+    }
+
+    /// Another server on the same database, which must be PostgreSQL.
+    pub async fn instance_beside(&self) -> Instance {
+        assert_eq!(self.database, Database::Postgres, "SQLite has one server");
+        let ledger = Ledger::open(&self.database_url).await.expect("the database opens");
+        let listeners = bind_all().await;
+        let rpc_url = format!("{}/rpc", at(&listeners.rpc));
+        let return_url: url::Url =
+            format!("{}/checkout/return", at(&listeners.companion)).parse().expect("a URL");
+        let client = Client::new(return_url.clone(), "nobody asks".into(), 1.0).expect("a client");
+        let app = App::new(ledger, client, None, return_url, 1.0);
+        let settings = Settings {
+            webhook_secrets: [WEBHOOK_SECRET.into()].into(),
+            rate_limit_per_second: 0,
+            cors_origins: vec![],
+        };
+        let stopping = CancellationToken::new();
+        let serving = tokio::spawn(serve(app, listeners, settings, stopping.clone()));
+        Instance { rpc_url, stopping, serving }
     }
 
     /// A connection to the database behind the server's back.
@@ -244,12 +277,43 @@ impl TestApp {
 
     /// Stops the server, which must end by itself.
     pub async fn stop(self) {
-        self.stopping.cancel();
-        tokio::time::timeout(Duration::from_secs(15), self.serving)
-            .await
-            .expect("the server stops in time")
-            .expect("the server does not panic");
+        stop(self.stopping, self.serving).await;
     }
+}
+
+/// A further server beside a [`TestApp`].
+pub struct Instance {
+    /// Where it listens.
+    pub rpc_url: String,
+    stopping: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Instance {
+    /// Stops the server, which must end by itself.
+    pub async fn stop(self) {
+        stop(self.stopping, self.serving).await;
+    }
+}
+
+async fn stop(stopping: CancellationToken, serving: JoinHandle<()>) {
+    stopping.cancel();
+    tokio::time::timeout(Duration::from_secs(15), serving)
+        .await
+        .expect("the server stops in time")
+        .expect("the server does not panic");
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+async fn bind_all() -> Listeners {
+    Listeners { rpc: bind().await, companion: bind().await, ops: bind().await }
+}
+
+fn at(listener: &TcpListener) -> String {
+    format!("http://{}", listener.local_addr().expect("bound"))
 }
 
 async fn add_agency(ledger: &Ledger) -> AgencyId {

@@ -7,13 +7,15 @@ mod inngest;
 mod postgres;
 mod schema;
 mod sql;
+mod wire;
 
 pub use app::{INNGEST_EVENT_KEY, Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
 pub use inngest::{FakeInngest, Mood};
-pub use schema::document;
+pub use schema::{check_notification, document};
 pub use sql::{Refused, Sql};
+pub use wire::{PATIENCE, Reply, Socket, Wire};
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

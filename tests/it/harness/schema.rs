@@ -6,11 +6,13 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 /// What jsonrpsee says without asking us: broken messages, unknown methods, limits.
-const FOREIGN_CODES: &[i64] = &[-32700, -32600, -32601, -32007, -32008, -32010];
+const FOREIGN_CODES: &[i64] = &[-32700, -32600, -32601, -32006, -32007, -32008, -32010];
 
 struct Method {
     result: Validator,
     errors: HashMap<i64, Validator>,
+    /// What its notifications tell.
+    told: Option<Validator>,
 }
 
 static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
@@ -31,7 +33,8 @@ static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
         let errors = method["errors"].as_array().expect("errors").iter();
         let errors = errors.map(|error| (error["code"].as_i64().expect("a code"), validator(&error["data"])));
         let name = method["name"].as_str().expect("a name").to_owned();
-        (name, Method { result: validator(&method["result"]["schema"]), errors: errors.collect() })
+        let told = method["x-notification"].get("schema").map(validator);
+        (name, Method { result: validator(&method["result"]["schema"]), errors: errors.collect(), told })
     });
     methods.collect()
 });
@@ -55,6 +58,21 @@ pub fn check(method: &str, answer: &Value) {
             (validator.unwrap_or_else(|| panic!("{method} promises no {code}: {error}")), &error["data"])
         }
     };
+    is_promised(method, validator, value);
+}
+
+/// Whether a method is called over a WebSocket only.
+pub fn needs_socket(method: &str) -> bool {
+    METHODS.get(method).is_some_and(|described| described.told.is_some())
+}
+
+/// Fails on a notification that the document does not promise of a subscription.
+pub fn check_notification(method: &str, told: &Value) {
+    let validator = METHODS[method].told.as_ref().expect("a subscription");
+    is_promised(method, validator, told);
+}
+
+fn is_promised(method: &str, validator: &Validator, value: &Value) {
     let faults: Vec<_> =
         validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(faults.is_empty(), "{method} does not promise {value}: {faults:?}");

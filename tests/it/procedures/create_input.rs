@@ -42,6 +42,7 @@ on_both! {
             ("paymentType", json!("CUSTOM")),
             ("paymentType", json!("")),
             ("paymentType", json!(1)),
+            ("paymentType", json!({ "custom": null })),
             ("paymentType", Value::Null),
             ("description", json!("")),
             ("description", text(501)),

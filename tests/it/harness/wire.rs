@@ -1,6 +1,7 @@
-//! Two clients that send exactly what they are told: HTTP in bytes, WebSocket in frames.
+//! Two clients that send exactly what they are told: HTTP in bytes, WebSocket in frames. `src/rpc/tests.rs` mounts this
+//! file as well.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -9,55 +10,62 @@ use tokio::{
     time::timeout,
 };
 
-use super::PATIENCE;
+/// Far more than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One HTTP connection.
-pub(super) struct Wire(TcpStream);
+pub struct Wire(TcpStream);
 
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
+pub struct Reply {
+    pub status: u16,
     head: String,
-    pub(super) body: String,
+    pub body: String,
 }
 
 impl Reply {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 }
 
 impl Wire {
-    pub(super) async fn open(addr: SocketAddr) -> Self {
+    pub async fn open(addr: SocketAddr) -> Self {
         Self(TcpStream::connect(addr).await.unwrap())
     }
 
-    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    /// To the host of a URL.
+    pub async fn to(url: &str) -> Self {
+        let host = url.split('/').nth(2).expect("a URL with a host");
+        Self::open(host.parse().expect("an address")).await
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await.expect("it can be sent").unwrap();
     }
 
-    pub(super) async fn post(&mut self, token: &str, body: &str) -> Reply {
+    pub async fn post(&mut self, token: &str, body: &str) -> Reply {
         let head = format!("authorization: Bearer {token}\r\ncontent-type: application/json\r\n");
         self.post_with(&head, body).await
     }
 
     /// Posts with exactly these header lines, besides host and length.
-    pub(super) async fn post_with(&mut self, head: &str, body: &str) -> Reply {
+    pub async fn post_with(&mut self, head: &str, body: &str) -> Reply {
         let length = body.len();
         self.ask("POST", "/rpc", &format!("{head}content-length: {length}\r\n"), body).await
     }
 
-    pub(super) async fn ask(&mut self, method: &str, path: &str, head: &str, body: &str) -> Reply {
+    pub async fn ask(&mut self, method: &str, path: &str, head: &str, body: &str) -> Reply {
         self.send(format!("{method} {path} HTTP/1.1\r\nhost: quittance.test\r\n{head}\r\n{body}")).await;
         self.reply().await
     }
 
-    pub(super) async fn reply(&mut self) -> Reply {
+    pub async fn reply(&mut self) -> Reply {
         let read = async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -76,7 +84,7 @@ impl Wire {
     }
 
     /// Asks for a WebSocket with these further header lines.
-    pub(super) async fn upgrade(mut self, path: &str, head: &str) -> (Reply, Socket) {
+    pub async fn upgrade(mut self, path: &str, head: &str) -> (Reply, Socket) {
         let upgrade = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         let reply = self.ask("GET", path, &format!("{upgrade}{head}"), "").await;
@@ -85,12 +93,17 @@ impl Wire {
 }
 
 /// One WebSocket connection.
-pub(super) struct Socket(TcpStream);
+pub struct Socket(TcpStream);
 
 impl Socket {
-    pub(super) async fn send(&mut self, text: &str) {
-        let length = text.len();
-        let mut frame = vec![0x81];
+    pub async fn send(&mut self, text: &str) {
+        self.send_frame(0x81, text.as_bytes()).await;
+    }
+
+    /// A whole frame with this first byte: flags and kind.
+    pub async fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        let length = payload.len();
+        let mut frame = vec![first];
         match u16::try_from(length) {
             Ok(short) if length < 126 => frame.push(0x80 | short as u8),
             Ok(medium) => {
@@ -104,12 +117,29 @@ impl Socket {
         }
         // Masked, as the protocol demands of clients, with the mask that changes nothing.
         frame.extend([0; 4]);
-        frame.extend(text.as_bytes());
-        self.0.write_all(&frame).await.unwrap();
+        frame.extend(payload);
+        self.send_bytes(&frame).await;
+    }
+
+    /// Any bytes, whether a frame or not.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
     }
 
     /// The next text, or the code of the close frame.
-    pub(super) async fn next(&mut self) -> Result<Value, u16> {
+    pub async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let (kind, payload) = self.next_frame().await;
+            match kind {
+                1 => return Ok(serde_json::from_slice(&payload).expect("texts are JSON")),
+                8 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame as it comes: its kind and its payload. Pings are left out.
+    pub async fn next_frame(&mut self) -> (u8, Vec<u8>) {
         let read = async {
             loop {
                 let kind = self.0.read_u8().await.expect("a frame comes") & 0x0f;
@@ -120,17 +150,15 @@ impl Socket {
                 };
                 let mut payload = vec![0; length];
                 self.0.read_exact(&mut payload).await.unwrap();
-                match kind {
-                    1 => return Ok(serde_json::from_slice(&payload).expect("texts are JSON")),
-                    8 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
-                    _ => {}
+                if kind != 9 {
+                    return (kind, payload);
                 }
             }
         };
         timeout(PATIENCE, read).await.expect("something comes")
     }
 
-    pub(super) async fn call(&mut self, text: &str) -> Value {
+    pub async fn call(&mut self, text: &str) -> Value {
         self.send(text).await;
         self.next().await.expect("no close frame")
     }
