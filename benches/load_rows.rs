@@ -1,5 +1,6 @@
 //! Loads a ledger for load drivers, and serves them between their runs. See `benches/README.md`.
 
+#[allow(dead_code, reason = "the load benchmark uses the rest")]
 mod rows;
 
 use std::{fs, path::PathBuf, process::ExitCode};

@@ -107,7 +107,8 @@ impl Loader {
                  where i < {count}) "
             )
         };
-        let tokens = numbers(agencies) + "select 'qt_' || digest('token-' || i) || '\t' || i as line from numbers";
+        let tokens =
+            numbers(agencies) + "select 'qt_' || digest('token-' || i) || '\t' || i as line from numbers";
         let payments = numbers(size.rows.min(SAMPLE))
             + &format!(
                 ", sample as (select 1 + i * {STRIDE} % {rows} as n from numbers), \
@@ -142,7 +143,8 @@ impl Loader {
                 "w--".len() + run.len() + 1,
             ))
             .await;
-        let pair = |line: &String| line.split_once(' ').map(|(id, intent)| (id.to_owned(), intent.to_owned()));
+        let pair =
+            |line: &String| line.split_once(' ').map(|(id, intent)| (id.to_owned(), intent.to_owned()));
         let pairs: Vec<_> = lines.iter().filter_map(pair).collect();
         assert_eq!(pairs.len() as i64, count, "every payment has its id and intent");
         pairs
@@ -152,7 +154,11 @@ impl Loader {
     pub async fn verify_webhooks(&mut self, run: &str, expected: i64) -> Result<(), String> {
         let found = self.sql.lines(&include_str!("effects.sql").replace("{run}", run)).await.concat();
         let wanted = std::array::from_fn::<_, 6, _>(|_| expected.to_string()).join(" ");
-        if found == wanted { Ok(()) } else { Err(format!("acknowledged {expected}, the database has {found}")) }
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("acknowledged {expected}, the database has {found}"))
+        }
     }
 
     /// Puts a copy of all rows aside, for [`Loader::reset`].
@@ -163,6 +169,38 @@ impl Loader {
     /// Goes back to the rows that were put aside; a server may be running, but should have nothing to do.
     pub async fn reset(&mut self) {
         reset::reset(&mut self.sql, self.database, &self.url).await;
+    }
+
+    /// The id of the n-th payment.
+    pub async fn payment_id(&mut self, size: Size, n: i64) -> String {
+        let at_ms = PAYMENTS_AT_MS + n * SPAN_MS / size.rows;
+        let query = format!("select text_of(uuid_v7({at_ms}, substr(digest('payment-' || {n}), 8))) as line");
+        self.sql.lines(&query).await.concat()
+    }
+
+    /// Bytes of the database on disk, once it has cleaned up behind itself. Copies put aside count, too.
+    pub async fn bytes(&mut self) -> i64 {
+        let size = match self.database {
+            Database::Sqlite => {
+                self.sql.ok("pragma wal_checkpoint(truncate)").await;
+                "select page_count * page_size as n from pragma_page_count, pragma_page_size"
+            }
+            Database::Postgres => {
+                self.sql.ok("vacuum").await;
+                "select pg_database_size(current_database()) as n"
+            }
+        };
+        self.count(size).await
+    }
+
+    /// Waits until a running server has sealed the whole journal.
+    pub async fn until_sealed(&mut self) {
+        settle::until_sealed(&mut self.sql).await;
+    }
+
+    /// The column `line` of a query's rows.
+    pub async fn lines(&mut self, query: &str) -> Vec<String> {
+        self.sql.lines(query).await
     }
 
     /// The number a query counts as `n`.

@@ -32,7 +32,8 @@ pub async fn keep_copy(sql: &mut Sql, database: Database, url: &str) {
 pub async fn reset(sql: &mut Sql, database: Database, url: &str) {
     let tables = tables(sql, database).await;
     let fill = |overriding: &str| -> String {
-        let one = |table: &String| format!("insert into {table} {overriding} select * from pristine.{table};");
+        let one =
+            |table: &String| format!("insert into {table} {overriding} select * from pristine.{table};");
         tables.iter().map(one).collect()
     };
     match database {
@@ -48,7 +49,10 @@ pub async fn reset(sql: &mut Sql, database: Database, url: &str) {
             }
             let empty: String = tables.iter().map(|table| format!("delete from {table};")).collect();
             // Without triggers and references, `delete` lets go of whole pages and `insert` copies them.
-            sql.ok(&format!("attach '{copy}' as pristine; pragma foreign_keys = off; pragma synchronous = off")).await;
+            sql.ok(&format!(
+                "attach '{copy}' as pristine; pragma foreign_keys = off; pragma synchronous = off"
+            ))
+            .await;
             sql.ok(&format!("begin immediate; {drop} {empty} {} {create} commit", fill(""))).await;
             sql.ok("detach pristine; pragma foreign_keys = on; pragma synchronous = full").await;
             sql.ok("pragma wal_checkpoint(truncate)").await;

@@ -13,6 +13,9 @@ pub use events::{Event, WEBHOOK_SECRET, sign_now};
 pub use schema::document;
 pub use sql::{Refused, Sql};
 
+/// Nothing is kept here that a loss of power could take.
+const POSTGRES_SETTINGS: &str = "-c fsync=off -c max_connections=500";
+
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
