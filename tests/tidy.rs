@@ -89,7 +89,7 @@ fn the_sandbox_uses_nothing_of_ours_but_the_signature() {
 
 #[test]
 fn every_file_says_what_lives_in_it_and_is_short() {
-    for file in files(&["src", "tests"]) {
+    for file in files(&["src", "tests", "benches"]) {
         assert!(file.text.starts_with("//!"), "{} does not open with `//!`", file.path);
         let lines = file.text.lines().count();
         assert!(lines <= MAX_LINES, "{} has {lines} lines", file.path);

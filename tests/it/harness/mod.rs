@@ -17,6 +17,9 @@ pub use schema::{check_notification, document};
 pub use sql::{Refused, Sql};
 pub use wire::{PATIENCE, Reply, Socket, Wire};
 
+/// Nothing is kept here that a loss of power could take.
+const POSTGRES_SETTINGS: &str = "-c fsync=off -c max_connections=500";
+
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {

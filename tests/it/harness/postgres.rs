@@ -44,7 +44,7 @@ fn start() -> Server {
         trap '' INT TERM
         {programs}/initdb -D '{data}/pg' -A trust -U postgres --no-sync >'{data}/initdb.log' 2>&1
         {programs}/postgres -D '{data}/pg' -p {port} -k '{data}' -c listen_addresses=127.0.0.1 \
-          -c fsync=off -c max_connections=500 -c log_min_messages=error >'{data}/log' 2>&1 </dev/null &
+          {settings} -c log_min_messages=error >'{data}/log' 2>&1 </dev/null &
         server=$!
         for i in $(seq 1 300); do
           {programs}/pg_isready -q -h 127.0.0.1 -p {port} && break
@@ -59,6 +59,7 @@ fn start() -> Server {
         "#,
         programs = programs.display(),
         data = data.display(),
+        settings = super::POSTGRES_SETTINGS,
     );
     // initdb refuses to run as root.
     let as_root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
