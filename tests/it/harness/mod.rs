@@ -2,14 +2,16 @@
 
 mod app;
 pub mod caller;
-mod events;
-mod postgres;
+pub mod events;
+pub mod postgres;
+mod program;
 mod schema;
 mod sql;
 
 pub use app::{Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
+pub use program::program;
 pub use schema::document;
 pub use sql::{Refused, Sql};
 
