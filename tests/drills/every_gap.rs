@@ -22,55 +22,50 @@ use crate::{
 /// For whoever is on the way to run into what is held.
 const RUN_INTO: Duration = Duration::from_millis(250);
 
-/// Where a call that opens a session dies.
+/// Where a call that opens a session dies: before this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
-    BeforeItsRow,
-    BeforeTheProvider,
-    BeforeTheAnswer,
-    BeforeTheLinkIsStored,
-    BeforeTheCallerIsTold,
+    ItsRow,
+    TheProvider,
+    TheAnswer,
+    TheStoredLink,
+    TheReply,
 }
 
 impl Opening {
-    const ALL: [Self; 5] = [
-        Self::BeforeItsRow,
-        Self::BeforeTheProvider,
-        Self::BeforeTheAnswer,
-        Self::BeforeTheLinkIsStored,
-        Self::BeforeTheCallerIsTold,
-    ];
+    const ALL: [Self; 5] =
+        [Self::ItsRow, Self::TheProvider, Self::TheAnswer, Self::TheStoredLink, Self::TheReply];
 
     /// What the dead process left: the row of the session, and what the provider made.
     fn left(self) -> (&'static [&'static str], usize) {
         match self {
-            Self::BeforeItsRow => (&[], 0),
-            Self::BeforeTheProvider => (&["creating"], 0),
-            Self::BeforeTheAnswer | Self::BeforeTheLinkIsStored => (&["creating"], 1),
-            Self::BeforeTheCallerIsTold => (&["open"], 1),
+            Self::ItsRow => (&[], 0),
+            Self::TheProvider => (&["creating"], 0),
+            Self::TheAnswer | Self::TheStoredLink => (&["creating"], 1),
+            Self::TheReply => (&["open"], 1),
         }
     }
 }
 
-/// Where a read-back dies.
+/// Where a read-back dies: before this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    BeforeTheSessionIsAsked,
-    BeforeTheSessionAnswers,
-    BeforeTheIntentIsAsked,
-    BeforeTheIntentAnswers,
-    BeforeItIsLearned,
-    BeforeTheVisitIsOver,
+    SessionRequest,
+    SessionAnswer,
+    IntentRequest,
+    IntentAnswer,
+    WhatIsLearned,
+    EndOfVisit,
 }
 
 impl Reading {
     const ALL: [Self; 6] = [
-        Self::BeforeTheSessionIsAsked,
-        Self::BeforeTheSessionAnswers,
-        Self::BeforeTheIntentIsAsked,
-        Self::BeforeTheIntentAnswers,
-        Self::BeforeItIsLearned,
-        Self::BeforeTheVisitIsOver,
+        Self::SessionRequest,
+        Self::SessionAnswer,
+        Self::IntentRequest,
+        Self::IntentAnswer,
+        Self::WhatIsLearned,
+        Self::EndOfVisit,
     ];
 }
 
@@ -86,9 +81,7 @@ pub async fn run(site: Arc<Site>, rounds: usize, _: StdRng) -> String {
         }
     }
     if rounds == 1 {
-        let back = "update checkout_sessions set leased_until = null, next_read_at = created_at
-            where leased_until is not null and next_read_at is not null";
-        site.sql().await.ok(back).await;
+        site.end_leases().await;
     }
     let ids: Vec<_> = read.iter().map(|id| format!("'{}'", hex(id))).collect();
     let unfinished = format!(
@@ -160,14 +153,14 @@ async fn open(
         tokio::spawn(async move { _ = site.attempt(Who::Agent, method, params).await })
     };
     let (down, call) = match gap {
-        Opening::BeforeItsRow => {
+        Opening::ItsRow => {
             let held = Held::database(site).await;
             let call = call();
             (held.kill_all(site).await, call)
         }
-        Opening::BeforeTheProvider => kill_at_gate(site, Way::Request, MAKE, call).await,
-        Opening::BeforeTheAnswer => kill_at_gate(site, Way::Answer, MAKE, call).await,
-        Opening::BeforeTheLinkIsStored => {
+        Opening::TheProvider => kill_at_gate(site, Way::Request, MAKE, call).await,
+        Opening::TheAnswer => kill_at_gate(site, Way::Answer, MAKE, call).await,
+        Opening::TheStoredLink => {
             site.gate.hold(Way::Answer, MAKE);
             let call = call();
             site.gate.holds_something().await;
@@ -175,7 +168,7 @@ async fn open(
             site.gate.release();
             (held.kill_all(site).await, call)
         }
-        Opening::BeforeTheCallerIsTold => {
+        Opening::TheReply => {
             let call = call();
             let opened = format!(
                 "select 'not open' as line where not exists (select 1 {session} and s.state = 'open')"
@@ -204,31 +197,26 @@ async fn read_back(site: &Arc<Site>, gap: Reading) -> String {
     site.sandbox.set_faults(Faults::default());
     let intent = format!("GET /v1/payment_intents/{intent}");
     let (way, what) = match gap {
-        Reading::BeforeTheSessionIsAsked => (Way::Request, &session),
-        Reading::BeforeTheSessionAnswers => (Way::Answer, &session),
-        Reading::BeforeTheIntentIsAsked => (Way::Request, &intent),
-        Reading::BeforeTheIntentAnswers | Reading::BeforeItIsLearned | Reading::BeforeTheVisitIsOver => {
-            (Way::Answer, &intent)
-        }
+        Reading::SessionRequest => (Way::Request, &session),
+        Reading::SessionAnswer => (Way::Answer, &session),
+        Reading::IntentRequest => (Way::Request, &intent),
+        Reading::IntentAnswer | Reading::WhatIsLearned | Reading::EndOfVisit => (Way::Answer, &intent),
     };
     site.gate.hold(way, what);
     site.gate.holds_something().await;
     let row = format!("hex(payment_id) = '{}'", hex(&payment.id));
     let down = match gap {
-        Reading::BeforeTheSessionIsAsked
-        | Reading::BeforeTheSessionAnswers
-        | Reading::BeforeTheIntentIsAsked
-        | Reading::BeforeTheIntentAnswers => {
+        Reading::SessionRequest | Reading::SessionAnswer | Reading::IntentRequest | Reading::IntentAnswer => {
             let down = site.kill_all().await;
             site.gate.cut();
             down
         }
-        Reading::BeforeItIsLearned => {
+        Reading::WhatIsLearned => {
             let held = Held::database(site).await;
             site.gate.release();
             held.kill_all(site).await
         }
-        Reading::BeforeTheVisitIsOver => {
+        Reading::EndOfVisit => {
             refuse_visit(site, &payment.id).await;
             site.gate.release();
             let unpaid = format!(
@@ -243,7 +231,7 @@ async fn read_back(site: &Arc<Site>, gap: Reading) -> String {
     };
     let learned =
         site.lines(&format!("select intent_id as line from payment_intents where {row}")).await.len();
-    assert_eq!(learned, usize::from(gap == Reading::BeforeTheVisitIsOver), "{gap:?}");
+    assert_eq!(learned, usize::from(gap == Reading::EndOfVisit), "{gap:?}");
     let states = site.lines(&format!("select state as line from checkout_sessions where {row}")).await;
     assert_eq!(states, ["open"], "{gap:?}");
     start(down).await;

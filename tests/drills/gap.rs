@@ -10,6 +10,7 @@ use std::{
 
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::{
     client::{created, fresh},
@@ -22,7 +23,7 @@ use crate::{
 /// Creates under way when a process dies.
 const CREATES: usize = 3;
 /// For the creates to reach the provider. With several drills at once the server may be down: then they do not.
-const REACHED_WITHIN: Duration = Duration::from_secs(5);
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What was asked for, and how many of it had a session but no row that knew it when the process died.
 pub struct Done {
@@ -59,7 +60,10 @@ pub async fn act(site: &Arc<Site>, kills: usize, mut dice: StdRng) -> Done {
             })
             .collect();
         let began = Instant::now();
-        while made(site, &asked) < CREATES && began.elapsed() < REACHED_WITHIN {
+        while made(site, &asked) < CREATES
+            && began.elapsed() < REACHED_WITHIN
+            && !calls.iter().all(JoinHandle::is_finished)
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if round % 3 == 2 {

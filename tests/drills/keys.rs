@@ -61,7 +61,7 @@ pub async fn verify(site: &Site, done: Done) -> String {
         let made: Vec<_> = sessions.iter().filter(|session| session.description.contains(key)).collect();
         assert_eq!(made.len(), 1, "one session: {made:?}");
     }
-    assert!(answered >= rounds, "nobody got a link");
+    assert!(answered >= rounds || site.setup.faulty, "nobody got a link");
     format!(
         "{rounds} keys with {CALLERS} callers each: one payment and one session each; {answered} got its link"
     )

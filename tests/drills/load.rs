@@ -3,10 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -27,12 +24,13 @@ const AMOUNT: i64 = 25_000;
 const RECENT: usize = 40;
 /// Between two deeds of one caller.
 const PAUSE: Duration = Duration::from_millis(2);
+/// After a call without an answer: most likely nobody is there.
+const LONG_PAUSE: Duration = Duration::from_millis(20);
 
 /// What was acknowledged.
 #[derive(Default)]
 pub struct Book {
     pages: Mutex<Pages>,
-    unanswered: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -42,6 +40,7 @@ struct Pages {
     events: Vec<Event>,
     todos: Vec<String>,
     tasks: Vec<String>,
+    unanswered: usize,
 }
 
 impl Book {
@@ -50,7 +49,7 @@ impl Book {
     }
 
     pub fn unanswered(&self) -> usize {
-        self.unanswered.load(Ordering::Relaxed)
+        self.pages().unanswered
     }
 
     fn note(&self, line: String) {
@@ -74,7 +73,8 @@ impl Load {
         let (book, stopping) = (Arc::<Book>::default(), CancellationToken::new());
         let callers = (0..callers).map(|_| {
             let dice = StdRng::seed_from_u64(dice.random());
-            let caller = Caller { site: Arc::clone(site), book: Arc::clone(&book), dice, again: None };
+            let caller =
+                Caller { site: Arc::clone(site), book: Arc::clone(&book), dice, again: None, unanswered: 0 };
             tokio::spawn(caller.work(stopping.clone()))
         });
         let callers = callers.collect();
@@ -97,16 +97,18 @@ struct Caller {
     dice: StdRng,
     /// A keyed create that was not answered: it is asked for again before anything else.
     again: Option<Value>,
+    unanswered: usize,
 }
 
 impl Caller {
     async fn work(mut self, stopping: CancellationToken) {
         while !stopping.is_cancelled() {
+            let unanswered = self.unanswered;
             match self.again.take() {
                 Some(params) => self.ask_for_money(params).await,
                 None => self.deed().await,
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(if self.unanswered == unanswered { PAUSE } else { LONG_PAUSE }).await;
         }
     }
 
@@ -238,7 +240,7 @@ impl Caller {
         self.book.pages().events.push(event.clone());
         match self.site.deliver_once(&event).await {
             true => self.book.note(format!("event {}", event.id())),
-            false => _ = self.book.unanswered.fetch_add(1, Ordering::Relaxed),
+            false => self.has_no_answer(),
         }
     }
 
@@ -271,11 +273,16 @@ impl Caller {
         }
     }
 
-    async fn call(&self, method: &str, who: Who, params: Value) -> Option<Result<Value, Fault>> {
+    async fn call(&mut self, method: &str, who: Who, params: Value) -> Option<Result<Value, Fault>> {
         let answer = self.site.attempt(who, method, params).await;
         if answer.is_none() {
-            self.book.unanswered.fetch_add(1, Ordering::Relaxed);
+            self.has_no_answer();
         }
         answer
+    }
+
+    fn has_no_answer(&mut self) {
+        self.unanswered += 1;
+        self.book.pages().unanswered += 1;
     }
 }

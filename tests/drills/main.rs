@@ -46,7 +46,7 @@ const AT_ONCE: usize = 2;
 #[derive(Parser)]
 #[command(after_help = "The long sizes: cargo test --release --test drills -- --size full")]
 struct Arguments {
-    /// Only drills whose name contains one of these
+    /// Only drills whose name begins with one of these
     names: Vec<String>,
     /// How much of it
     #[arg(long, value_enum, default_value_t = Size::Short)]
@@ -131,7 +131,7 @@ fn main() -> ExitCode {
 /// Runs the drills that are asked for; says how many failed.
 async fn run(arguments: &Arguments) -> usize {
     let wanted = |name: &str| {
-        arguments.names.is_empty() || arguments.names.iter().any(|part| name.contains(part.as_str()))
+        arguments.names.is_empty() || arguments.names.iter().any(|part| name.starts_with(part.as_str()))
     };
     let on = |database: Database| match arguments.database {
         None => true,

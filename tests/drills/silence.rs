@@ -93,7 +93,9 @@ pub async fn verify(site: &Site, done: Done) -> String {
         late.push(Event::succeeded(intent, &created.id, AMOUNT));
         late.push(Event::new("checkout.session.completed", object));
     }
-    stream::iter(&late).for_each_concurrent(AT_ONCE, async |event| _ = site.deliver(event).await).await;
+    stream::iter(&late)
+        .for_each_concurrent(AT_ONCE, |event| async move { _ = site.deliver(event).await })
+        .await;
     assert_eq!(site.lines(&standing).await, before, "late webhooks changed something");
     let ids: Vec<_> = late.iter().map(|event| format!("'{}'", event.id())).collect();
     for ids in ids.chunks(500) {

@@ -16,13 +16,16 @@ pub async fn run(site: Arc<Site>, size: usize, mut dice: StdRng) -> String {
     fold::break_statements(&site).await;
     let (folded, killed, gaps, silent, raced, keyed) = tokio::join!(
         fold::act(&site, size * 40, dice_of_fold),
-        kill::act(&site, size * 4, dice_of_kill),
+        kill::act(&site, size * 6, dice_of_kill),
         gap::act(&site, size * 3, dice_of_gap),
         silence::act(&site, size * 20),
         races::act(&site, size * 40, dice_of_races),
         keys::act(&site, size),
     );
     fold::mend_statements(&site).await;
+    if size == 1 {
+        site.end_leases().await;
+    }
     let mut told = vec![silence::verify(&site, silent).await];
     rules::check(&site).await;
     told.push(fold::verify(&site, folded).await);
