@@ -248,7 +248,9 @@ impl Caller {
     async fn tenant(&mut self, payment: &Created) {
         let (sandbox, session) = (&self.site.sandbox, payment.session_id());
         match self.dice.random_range(0..4) {
-            0 | 1 => _ = sandbox.pay(session, Method::Card).await,
+            // The drill's own events speak of intents that the sandbox does not know. Where one of those has paid an
+            // attempt, the janitor asks no more: only the sandbox's own webhooks tell of its money.
+            0 | 1 if self.site.setup.webhooks => _ = sandbox.pay(session, Method::Card).await,
             2 => _ = sandbox.decline(session).await,
             _ => _ = sandbox.expire(session).await,
         }

@@ -92,7 +92,7 @@ struct Drill {
 const BOTH: &[Database] = &[Database::Sqlite, Database::Postgres];
 
 fn drills() -> [Drill; 8] {
-    let alone = Setup { instances: 1, time_scale: 1.0, webhooks: true, faulty: false };
+    let alone = Setup::default();
     let drill = |name, (short, full), setup, run| Drill { name, short, full, databases: BOTH, setup, run };
     [
         drill("fold", (100, 10_000), Setup { time_scale: 0.02, faulty: true, ..alone }, |s, n, d| {
@@ -149,7 +149,8 @@ async fn run(arguments: &Arguments) -> usize {
             asked.push((drill.name, database, drill.setup, drill.run, count));
         }
     }
-    println!("{} drills", asked.len());
+    let names = drills().map(|drill| drill.name).join(", ");
+    println!("{} drills, of {names}", asked.len());
     let running = asked.into_iter().map(|(name, database, setup, run, count)| async move {
         let began = Instant::now();
         // In a task of its own, so that a panic ends this drill alone.

@@ -1,12 +1,15 @@
 //! What must hold of the tables whatever happened: each rule is a query for what breaks it. They share nothing with
 //! the server; the fold is written once more, in SQL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
 use crate::{
-    client::hex,
+    client::{PATIENCE, hex},
     site::{Site, Who},
 };
 
@@ -179,11 +182,25 @@ const RULES: [(&str, &str); 20] = [
     ),
 ];
 
-/// Waits until everything that was begun is done: by the provider, the janitor, the inbox and the sealer.
+/// Waits until everything that was begun is done, by the provider, the janitor, the inbox and the sealer, and all money
+/// that was taken is known.
 pub async fn settle(site: &Site) {
     site.sandbox.settled().await;
     for (what, query) in UNFINISHED {
         site.until_none(what, query).await;
+    }
+    let began = Instant::now();
+    loop {
+        let known: BTreeSet<String> =
+            site.lines("select intent_id as line from payment_intents").await.into_iter().collect();
+        let paid = site.sandbox.sessions().into_iter().filter(|session| session.paid);
+        let unknown: Vec<_> =
+            paid.filter_map(|session| session.payment_intent).filter(|id| !known.contains(id)).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "money was taken, and nobody knows: {unknown:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
