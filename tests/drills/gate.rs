@@ -51,7 +51,7 @@ impl Gate {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (state, cut) = (Arc::clone(&state), state.cut.borrow().clone());
-                tokio::spawn(async move { cut.run_until_cancelled(relay(client, &state)).await });
+                tokio::spawn(async move { cut.run_until_cancelled(relay(client, &state, &cut)).await });
             }
         });
         gate
@@ -81,6 +81,7 @@ impl Gate {
 
     /// Cuts every connection: what was held is lost for good.
     pub fn cut(&self) {
+        // First this: whoever is let through by the release looks whether it was cut.
         self.state.cut.send_replace(CancellationToken::new()).cancel();
         self.release();
     }
@@ -100,7 +101,7 @@ impl State {
     }
 }
 
-async fn relay(client: TcpStream, state: &State) -> std::io::Result<()> {
+async fn relay(client: TcpStream, state: &State, cut: &CancellationToken) -> std::io::Result<()> {
     let provider = TcpStream::connect(&state.upstream).await?;
     client.set_nodelay(true)?;
     provider.set_nodelay(true)?;
@@ -121,6 +122,9 @@ async fn relay(client: TcpStream, state: &State) -> std::io::Result<()> {
             }
             let line = asked.borrow().clone();
             state.pass(Way::Request, &line).await;
+            if cut.is_cancelled() {
+                return Ok(());
+            }
             to_provider.write_all(&chunk[..length]).await?;
         }
     };
@@ -133,6 +137,9 @@ async fn relay(client: TcpStream, state: &State) -> std::io::Result<()> {
             }
             let line = asked.borrow().clone();
             state.pass(Way::Answer, &line).await;
+            if cut.is_cancelled() {
+                return Ok(());
+            }
             to_client.write_all(&chunk[..length]).await?;
         }
     };
