@@ -16,7 +16,7 @@ use quittance::{
     ledger::{Ledger, Tx, rows::AgencyRow},
 };
 
-use crate::harness::{Database, TestApp, on_both};
+use crate::harness::{Database, Sql, TestApp, on_both};
 
 /// More writes than there are connections, so that a broken one would be met.
 const MANY: usize = 40;
@@ -65,6 +65,27 @@ async fn assert_unharmed(app: &TestApp) {
     assert_eq!(app.sql().await.lines(count).await, [MANY.to_string()]);
 }
 
+/// Writes from elsewhere, if it can at once: on SQLite it must not while a transaction of ours is open.
+fn another_process_writes(database: Database, url: &str) {
+    let url = url.to_owned();
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut sql = Sql::open(database, &url).await;
+            let job = "insert into jobs (kind, key, due_at) values ('elsewhere', '', ";
+            match database {
+                Database::Sqlite => {
+                    sql.ok("pragma busy_timeout = 0").await;
+                    let refused = sql.run(&format!("{job} 0)")).await.expect_err("ours holds the lock");
+                    assert_eq!(refused.message, "database is locked");
+                }
+                Database::Postgres => sql.ok(&format!("{job} now())")).await,
+            }
+        });
+    });
+    elsewhere.join().expect("no panic");
+}
+
 fn kinds(outcomes: &[Result<(), Error>]) -> Vec<Option<Kind>> {
     outcomes.iter().map(|outcome| outcome.as_ref().err().map(Error::kind)).collect()
 }
@@ -88,6 +109,21 @@ on_both! {
             assert_eq!(outcome.as_ref().err().map(Error::kind), (number % 2 == 1).then_some(Kind::InvalidParams));
             assert_eq!(exists(&app.ledger, &format!("number {number}")).await, number % 2 == 0);
         }
+        assert_unharmed(&app).await;
+    }
+
+    async fn a_write_that_has_looked_is_not_overtaken_by_another_process(app: TestApp) {
+        let (database, url, row) = (app.database, app.url.clone(), agency("ours"));
+        let outcome = app.ledger.write(move |tx| {
+            async move {
+                tx.agency_named("ours").await?;
+                another_process_writes(database, &url);
+                tx.insert_agency(&row).await
+            }
+            .boxed()
+        });
+        outcome.await.expect("it passes");
+        assert!(exists(&app.ledger, "ours").await);
         assert_unharmed(&app).await;
     }
 

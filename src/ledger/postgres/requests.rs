@@ -23,6 +23,9 @@ struct Asked<A, O> {
     reply: oneshot::Sender<O>,
 }
 
+/// Those that can be done now, and those that must wait.
+type Sorted<A, O> = (Vec<Asked<A, O>>, Vec<Asked<A, O>>);
+
 macro_rules! requests {
     ($($effect:ident $name:ident($with:ty) -> $out:ty;)*) => {
         /// What is wanted, by kind, in the order it was asked for.
@@ -92,9 +95,9 @@ async fn answer<A, O>(
 
 /// Statements that only look.
 mod look {
-    use super::{Asked, Locks};
+    use super::{Asked, Locks, Sorted};
 
-    pub fn ready<A, O>(asked: Vec<Asked<A, O>>, _: &Locks) -> (Vec<Asked<A, O>>, Vec<Asked<A, O>>) {
+    pub fn ready<A, O>(asked: Vec<Asked<A, O>>, _: &Locks) -> Sorted<A, O> {
         (asked, Vec::new())
     }
 
@@ -106,12 +109,9 @@ mod look {
 /// Statements that lock the row they look at.
 mod lock {
     pub use super::look::changes;
-    use super::{Asked, Lockable, Locks};
+    use super::{Asked, Lockable, Locks, Sorted};
 
-    pub fn ready<A: Lockable, O>(
-        asked: Vec<Asked<A, O>>,
-        locks: &mut Locks,
-    ) -> (Vec<Asked<A, O>>, Vec<Asked<A, O>>) {
+    pub fn ready<A: Lockable, O>(asked: Vec<Asked<A, O>>, locks: &mut Locks) -> Sorted<A, O> {
         asked.into_iter().partition(|one| locks.take(one.with.key(), one.index))
     }
 }

@@ -2,9 +2,10 @@
 
 mod app;
 pub mod caller;
-mod events;
+pub mod events;
 mod inngest;
-mod postgres;
+pub mod postgres;
+mod program;
 mod schema;
 mod sql;
 mod wire;
@@ -13,6 +14,7 @@ pub use app::{INNGEST_EVENT_KEY, Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
 pub use inngest::{FakeInngest, Mood};
+pub use program::program;
 pub use schema::{check_notification, document};
 pub use sql::{Refused, Sql};
 pub use wire::{PATIENCE, Reply, Socket, Wire};

@@ -135,6 +135,23 @@ on_both! {
         assert_eq!(app.anomalies(&id).await, ["paid_after_cancelled"]);
     }
 
+    async fn a_create_is_finished_when_its_caller_hangs_up(
+        app: TestApp, Options { time_scale: 1.0, ..Default::default() }
+    ) {
+        let paused = app.calmony().pause_creates();
+        let (call, id) = hanging_create(&app).await;
+        call.abort();
+        // For the server to see that the connection is gone.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        drop(paused);
+        let began = Instant::now();
+        while app.payment(&id).await["checkoutUrl"].is_null() {
+            assert!(began.elapsed() < Duration::from_secs(5), "the janitor would only come after ten");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(app.payment(&id).await["checkoutUrl"], json!(app.calmony().sessions()[0].url));
+    }
+
     async fn a_webhook_may_overtake_the_answer(app: TestApp) {
         let paused = app.calmony().pause_creates();
         let (call, id) = hanging_create(&app).await;
