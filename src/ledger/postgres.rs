@@ -74,7 +74,7 @@ const MAX_TRIES: u32 = 5;
 /// Groups that look at once, and groups that write at once. While they are at work the next ones gather, so fewer
 /// workers make larger groups; these are enough to keep the database busy while a group is between two statements.
 const READERS_TOGETHER: usize = 2;
-const WRITERS_TOGETHER: usize = 4;
+const WRITERS_TOGETHER: usize = 2;
 
 /// The ledger on a PostgreSQL server.
 #[derive(Clone)]
