@@ -8,7 +8,15 @@ use crate::error::Error;
 
 /// Held by a running server. The operating system lets go of it when the process ends, however that happens.
 #[derive(Debug)]
-pub struct ServerLock(#[allow(dead_code, reason = "held, not read")] File);
+pub struct ServerLock(File);
+
+impl Drop for ServerLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a child process that is just being started: until it runs its own
+        // program it has our files open, too. A lock that can't be let go ends with the process.
+        let _ = self.0.unlock();
+    }
+}
 
 impl ServerLock {
     /// Takes the lock, or says that another server has it.
