@@ -91,20 +91,26 @@ impl Site {
         refused
     }
 
-    /// Waits until a query has no rows.
-    pub async fn until_none(&self, what: &str, query: &str) {
+    /// Waits until a query has no rows. Else says which.
+    pub async fn empties(&self, query: &str, patience: Duration) -> Result<(), String> {
         let began = Instant::now();
-        // A janitor's lease of three minutes may have to run out, and then its turn to come.
-        let patience = PATIENCE + Duration::from_secs(300);
         let mut sql = self.sql().await;
         loop {
             let left = sql.lines(query).await;
-            if left.is_empty() {
-                return;
+            match left.first() {
+                None => return Ok(()),
+                Some(first) if began.elapsed() >= patience => {
+                    return Err(format!("{first} (and {} more)", left.len() - 1));
+                }
+                Some(_) => tokio::time::sleep(PAUSE * 4).await,
             }
-            assert!(began.elapsed() < patience, "{what}: after {patience:?} there still is {left:?}");
-            tokio::time::sleep(PAUSE * 4).await;
         }
+    }
+
+    /// As [`Site::empties`], of what must come to its end however long the queue before it is.
+    pub async fn until_none(&self, what: &str, query: &str) {
+        let waited = self.empties(query, PATIENCE * 5).await;
+        waited.unwrap_or_else(|left| panic!("there still are {what}: {left}"));
     }
 }
 
