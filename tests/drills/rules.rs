@@ -27,7 +27,11 @@ const UNFINISHED: [(&str, &str); 3] = [
         "parked events",
         "select event_id || ' ' || coalesce(reason, '') as line from processed_events where verdict = 'parked'",
     ),
-    ("unsealed rows", "select hex(id) as line from audit_log where sequence is null"),
+    (
+        "unsealed changes",
+        "select hex(id) as line from audit_log where sequence is null
+         and from_status is distinct from to_status",
+    ),
 ];
 
 /// Payments with how many proofs each has, and whether it was ever paid.

@@ -27,6 +27,7 @@ mod retention;
 mod return_page;
 mod storms;
 mod subscription;
+mod together;
 mod webhook_http;
 mod webhook_signatures;
 mod websocket;
