@@ -47,8 +47,9 @@ pub async fn run(site: Arc<Site>, count: usize, dice: StdRng) -> String {
 
 pub async fn act(site: &Arc<Site>, count: usize, mut dice: StdRng) -> Vec<Race> {
     let races = (0..count).map(|_| {
-        // Each goes first in about a third of the races; an event has a longer way than a call.
-        let ahead = Duration::from_millis([0, 0, 6][dice.random_range(0..3)]);
+        // Each goes first in about a third of the races; an event has a longer way than a call, on a busy machine a
+        // much longer one.
+        let ahead = Duration::from_millis(if dice.random_ratio(1, 3) { dice.random_range(5..100) } else { 0 });
         let mut pauses = [(); 3].map(|()| Duration::from_micros(dice.random_range(0..3_000)));
         pauses[0] += ahead;
         pauses[1] += ahead;
