@@ -2,7 +2,7 @@
 //! out is the one the provider made.
 //!
 //! A gap is made wide by holding what ends it: the database for a commit, the gate for a request or its answer. In the
-//! short size a dead process's lease is taken back in SQL; the long one waits the three minutes.
+//! short size a dead process's lease is taken back in SQL; the long one waits the half minute.
 
 use std::{sync::Arc, time::Duration};
 
