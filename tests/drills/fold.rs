@@ -112,7 +112,13 @@ pub async fn break_statements(site: &Site) {
 pub async fn mend_statements(site: &Site) {
     let mut sql = site.sql().await;
     match site.database {
-        Database::Postgres => sql.ok("drop function drill_fail cascade").await,
+        Database::Postgres => {
+            // One after another: each locks its table, and several at once could deadlock with the servers.
+            for (number, (table, _)) in WRITES.iter().enumerate() {
+                sql.ok(&format!("drop trigger drill_{number} on {table}")).await;
+            }
+            sql.ok("drop function drill_fail").await;
+        }
         Database::Sqlite => {
             let name = "select name as line from sqlite_master where type = 'trigger' and name like 'drill!_%' escape '!'";
             for trigger in sql.lines(name).await {
