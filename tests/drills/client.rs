@@ -114,9 +114,10 @@ impl Site {
     }
 }
 
-/// A name that nobody has used.
+/// A name that nobody has used. All letters: a description must hold nothing that looks like the number of a card.
 pub fn fresh(prefix: &str) -> String {
-    format!("{prefix}-{:032x}", rand::random::<u128>())
+    let name = (0..24).map(|_| char::from(rand::random_range(b'a'..=b'z')));
+    format!("{prefix}-{}", name.collect::<String>())
 }
 
 /// An id as the tables' `hex` shows it.

@@ -2,7 +2,7 @@
 //! out is the one the provider made.
 //!
 //! A gap is made wide by holding what ends it: the database for a commit, the gate for a request or its answer. In the
-//! short size a dead process's lease is taken back in SQL; the long one waits the three minutes.
+//! short size a dead process's lease is taken back in SQL; the long one waits the half minute.
 
 use std::{sync::Arc, time::Duration};
 
@@ -137,7 +137,8 @@ async fn renew(site: &Arc<Site>, gap: Opening) -> Value {
     params
 }
 
-/// Makes the call, kills the process in the gap, and looks at what it left.
+/// Makes the call, kills the process in the gap, and looks at what it left. `mark` is the payment's description: the
+/// janitor may be asking for other sessions meanwhile.
 async fn open(
     site: &Arc<Site>,
     gap: Opening,
@@ -147,7 +148,6 @@ async fn open(
     mark: &str,
     sessions_before: usize,
 ) {
-    const MAKE: &str = "POST /v1/checkout/sessions";
     let call = || {
         let (site, params) = (Arc::clone(site), params.clone());
         tokio::spawn(async move { _ = site.attempt(Who::Agent, method, params).await })
@@ -158,10 +158,10 @@ async fn open(
             let call = call();
             (held.kill_all(site).await, call)
         }
-        Opening::TheProvider => kill_at_gate(site, Way::Request, MAKE, call).await,
-        Opening::TheAnswer => kill_at_gate(site, Way::Answer, MAKE, call).await,
+        Opening::TheProvider => kill_at_gate(site, Way::Request, mark, call).await,
+        Opening::TheAnswer => kill_at_gate(site, Way::Answer, mark, call).await,
         Opening::TheStoredLink => {
-            site.gate.hold(Way::Answer, MAKE);
+            site.gate.hold(Way::Answer, mark);
             let call = call();
             site.gate.holds_something().await;
             let held = Held::database(site).await;

@@ -29,7 +29,7 @@ pub struct Gate {
 
 struct State {
     upstream: String,
-    /// Which way, and what the request's first line must contain.
+    /// Which way, and what the request must contain.
     held: watch::Sender<Option<(Way, String)>>,
     waiting: watch::Sender<usize>,
     /// Cancelled to cut every connection that is open.
@@ -61,7 +61,7 @@ impl Gate {
         format!("http://{}", self.address)
     }
 
-    /// From now on holds back what belongs to requests whose first line contains `what`.
+    /// From now on holds back what belongs to requests, head and body, that contain `what`.
     pub fn hold(&self, way: Way, what: &str) {
         self.state.waiting.send_replace(0);
         self.state.held.send_replace(Some((way, what.to_owned())));
@@ -107,7 +107,7 @@ async fn relay(client: TcpStream, state: &State, cut: &CancellationToken) -> std
     provider.set_nodelay(true)?;
     let ((mut from_client, mut to_client), (mut from_provider, mut to_provider)) =
         (client.into_split(), provider.into_split());
-    // The first line of the request under way; both directions look at it.
+    // The request under way, so far; both directions look at it.
     let asked = watch::Sender::new(String::new());
     let requests = async {
         let mut chunk = vec![0; 64 * 1024];
@@ -117,11 +117,14 @@ async fn relay(client: TcpStream, state: &State, cut: &CancellationToken) -> std
                 return std::io::Result::Ok(());
             }
             let text = String::from_utf8_lossy(&chunk[..length]);
-            if text.starts_with("POST /") || text.starts_with("GET /") {
-                asked.send_replace(text.lines().next().unwrap_or_default().to_owned());
-            }
-            let line = asked.borrow().clone();
-            state.pass(Way::Request, &line).await;
+            asked.send_modify(|asked| {
+                if text.starts_with("POST /") || text.starts_with("GET /") {
+                    asked.clear();
+                }
+                asked.push_str(&text);
+            });
+            let request = asked.borrow().clone();
+            state.pass(Way::Request, &request).await;
             if cut.is_cancelled() {
                 return Ok(());
             }
@@ -135,8 +138,8 @@ async fn relay(client: TcpStream, state: &State, cut: &CancellationToken) -> std
             if length == 0 {
                 return std::io::Result::Ok(());
             }
-            let line = asked.borrow().clone();
-            state.pass(Way::Answer, &line).await;
+            let request = asked.borrow().clone();
+            state.pass(Way::Answer, &request).await;
             if cut.is_cancelled() {
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use quittance::sandbox::Method;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     client::{created, fresh, hex},
@@ -64,7 +64,8 @@ impl Book {
 /// Callers at work.
 pub struct Load {
     pub book: Arc<Book>,
-    stopping: CancellationToken,
+    /// Also where the drill fails: nobody goes on after it.
+    stopping: DropGuard,
     callers: Vec<JoinHandle<()>>,
 }
 
@@ -78,12 +79,12 @@ impl Load {
             tokio::spawn(caller.work(stopping.clone()))
         });
         let callers = callers.collect();
-        Self { book, stopping, callers }
+        Self { book, stopping: stopping.drop_guard(), callers }
     }
 
     /// Lets everybody finish what they are at.
     pub async fn stop(self) -> Arc<Book> {
-        self.stopping.cancel();
+        drop(self.stopping);
         for caller in self.callers {
             caller.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
         }

@@ -13,7 +13,7 @@ use crate::{
     site::{Site, Who},
 };
 
-/// For a dead janitor's lease of three minutes to run out, and another's turn to come.
+/// For a dead server's lease on parked events to run out, which takes three minutes, and another's turn to come.
 const SETTLED_WITHIN: Duration = Duration::from_secs(240);
 
 /// Work that is still to be done, by whoever is responsible for it.

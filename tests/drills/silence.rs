@@ -40,11 +40,11 @@ pub async fn run(site: Arc<Site>, count: usize, _: StdRng) -> String {
 }
 
 /// Makes the payments and pays their sessions.
-pub async fn act(site: &Arc<Site>, count: usize) -> Done {
+pub async fn act(site: &Site, count: usize) -> Done {
     let mark = fresh("silence");
     let began = Instant::now();
     let paying = (0..count).map(|number| {
-        let (site, mark) = (Arc::clone(site), mark.clone());
+        let mark = mark.clone();
         async move {
             let created = site.create(json!({ "description": mark })).await;
             let id = json!({ "paymentId": created.id });

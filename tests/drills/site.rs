@@ -167,7 +167,7 @@ impl Site {
         self.sql().await.lines(query).await
     }
 
-    /// Takes the leases of dead processes back, as time would: a janitor's lasts three minutes.
+    /// Takes the leases of dead processes back, as time would: half a minute on sessions, three on parked events.
     pub async fn end_leases(&self) {
         let back = "update checkout_sessions set leased_until = null, next_read_at = created_at
               where leased_until is not null and next_read_at is not null;
