@@ -13,6 +13,9 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore};
 
 use super::http::read_message;
 
+/// What the server says where it can't keep up.
+const BUSY: &str = r#""kind":"BUSY""#;
+
 /// A request, and a text that its answer must hold.
 pub struct Request {
     pub bytes: Vec<u8>,
@@ -34,6 +37,8 @@ pub struct Load {
 pub struct Figures {
     /// Sorted.
     latencies: Vec<Duration>,
+    /// Answers that say `BUSY`: no wrong ones, but no good ones either.
+    pub refused: usize,
     elapsed: Duration,
 }
 
@@ -68,7 +73,7 @@ pub async fn drive(address: SocketAddr, load: Load, next: &mut dyn FnMut() -> Op
     }
     let began = Instant::now();
     let pace = load.rate.map(|rate| Pace::start(rate, began, load.duration));
-    let last_answer = Cell::new(began);
+    let (last_answer, refused) = (Cell::new(began), Cell::new(0));
     join_all(streams.into_iter().map(async |mut stream| {
         let mut buffer = Vec::with_capacity(64 * 1024);
         loop {
@@ -82,6 +87,10 @@ pub async fn drive(address: SocketAddr, load: Load, next: &mut dyn FnMut() -> Op
             let answer = read_message(&mut stream, &mut buffer).await.expect("the server answers");
             let now = Instant::now();
             let body = String::from_utf8_lossy(&answer.body);
+            if answer.first_line.starts_with("HTTP/1.1 503 ") || body.contains(BUSY) {
+                refused.set(refused.get() + 1);
+                continue;
+            }
             assert!(
                 answer.first_line.starts_with("HTTP/1.1 200 ") && body.contains(&request.expect),
                 "{} {body}, but not {}",
@@ -95,7 +104,7 @@ pub async fn drive(address: SocketAddr, load: Load, next: &mut dyn FnMut() -> Op
     .await;
     let mut latencies = latencies.into_inner();
     latencies.sort_unstable();
-    Figures { latencies, elapsed: last_answer.get() - began }
+    Figures { latencies, refused: refused.get(), elapsed: last_answer.get() - began }
 }
 
 /// When requests are due. A thread keeps the time: the runtime's timers are a millisecond coarse.

@@ -65,6 +65,7 @@ pub async fn measure(many: &mut [Stage], few: &mut [Stage], options: &Options) -
             format!("{:.2}", of(0, &|f| f.quantile_ms(0.99))),
             format!("{:.2}", of(1, &|f| f.quantile_ms(0.5))),
             format!("{:.2}", of(1, &|f| f.quantile_ms(0.99))),
+            rounds.iter().flatten().map(|figures| figures.refused).sum::<usize>().to_string(),
         ]);
     }
     Summary {
@@ -81,6 +82,7 @@ pub async fn measure(many: &mut [Stage], few: &mut [Stage], options: &Options) -
             "p99 ms",
             "p50 ms at half",
             "p99 ms at half",
+            "refused",
         ]
         .map(str::to_owned)
         .to_vec(),

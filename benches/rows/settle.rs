@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Database, Sql};
 
 /// How long a sealer may take over what was prepared. One that does nothing for so long is not there.
-const SEALER_STALLED: Duration = Duration::from_secs(2);
+const SEALER_STALLED: Duration = Duration::from_secs(10);
 
 /// Before the load. References are checked all at once at its end instead of row by row.
 pub async fn relax(sql: &mut Sql, database: Database) {
