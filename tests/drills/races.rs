@@ -49,7 +49,8 @@ pub async fn act(site: &Site, count: usize, mut dice: StdRng) -> Vec<Race> {
     let races = (0..count).map(|_| {
         // Each goes first in about a third of the races; an event has a longer way than a call, on a busy machine a
         // much longer one.
-        let ahead = Duration::from_millis(if dice.random_ratio(1, 3) { dice.random_range(5..100) } else { 0 });
+        let ahead =
+            Duration::from_millis(if dice.random_ratio(1, 3) { dice.random_range(5..100) } else { 0 });
         let mut pauses = [(); 3].map(|()| Duration::from_micros(dice.random_range(0..3_000)));
         pauses[0] += ahead;
         pauses[1] += ahead;

@@ -14,7 +14,7 @@ use quittance::{
 };
 use serde_json::json;
 
-use crate::harness::{Event, TestApp, on_both};
+use crate::harness::{Event, Options, on_both};
 
 /// More than one group can hold.
 const CROWD: usize = 150;
