@@ -22,6 +22,9 @@ const JOB: &str = "seal";
 /// Rows sealed in one transaction: a few milliseconds of work.
 const BATCH: i64 = 1_000;
 
+/// The same where more has piled up: finding the oldest costs as much as there is, so it is done less often.
+const BACKLOG_BATCH: i64 = 10_000;
+
 /// Seals what is unsealed; says how many rows, where there may be more of them. Whatever came meanwhile waits for the
 /// next time, since one large batch costs less than many small ones.
 pub async fn seal_batch(app: &App) -> Result<usize, Error> {
@@ -40,7 +43,10 @@ async fn seal(tx: &mut Tx) -> Result<usize, Error> {
     if !tx.lock_job(JOB, Timestamp::now()).await? {
         return Ok(0);
     }
-    let rows = tx.unsealed(BATCH).await?;
+    let mut rows = tx.unsealed(BATCH).await?;
+    if rows.len() == BATCH as usize {
+        rows = tx.unsealed(BACKLOG_BATCH).await?;
+    }
     let agencies: BTreeSet<AgencyId> = rows.iter().map(|row| row.agency_id).collect();
     let agencies: Vec<AgencyId> = agencies.into_iter().collect();
     let mut last: BTreeMap<AgencyId, i64> = tx.last_sequences(&agencies).await?.into_iter().collect();

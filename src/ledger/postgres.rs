@@ -76,6 +76,11 @@ const MAX_TRIES: u32 = 5;
 const READERS_TOGETHER: usize = 2;
 const WRITERS_TOGETHER: usize = 2;
 
+/// How long a group waits for a row: longer than any other group holds one.
+const GROUP_LOCK_WAIT: Duration = Duration::from_secs(1);
+/// A connection is given up when the server has not confirmed what was sent for so long.
+const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// The ledger on a PostgreSQL server.
 #[derive(Clone)]
 pub struct PostgresLedger {
@@ -195,6 +200,13 @@ async fn begin(connection: &mut Conn) -> Result<(), Error> {
     Ok(AnsiTransactionManager::begin_transaction(connection).await?)
 }
 
+/// As [`begin`], for a group: where one row is held by somebody else, its jobs had better run apart, so that the others
+/// need not wait for it.
+async fn begin_group(connection: &mut Conn) -> Result<(), Error> {
+    let begin = format!("begin; set local lock_timeout = '{}ms'", GROUP_LOCK_WAIT.as_millis());
+    Ok(AnsiTransactionManager::begin_transaction_sql(connection, &begin).await?)
+}
+
 async fn commit(connection: &mut Conn) -> Result<(), Error> {
     Ok(AnsiTransactionManager::commit_transaction(connection).await?)
 }
@@ -217,6 +229,8 @@ async fn establish(url: String) -> ConnectionResult<Conn> {
     let mut config: tokio_postgres::Config =
         url.parse().map_err(|error: tokio_postgres::Error| bad(&error))?;
     config.application_name("quittance").connect_timeout(POOL_WAIT);
+    // Else a server that fell silent would hold a worker for a quarter of an hour.
+    config.tcp_user_timeout(PEER_SILENCE_MAX).keepalives_idle(PEER_SILENCE_MAX);
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,8 +1,8 @@
 //! Statements in their form for sets: asked once for many, answered in the order of the asking.
 //!
 //! Each means what the statement of the same name in `ledger/statements` means, made once for each of what it is
-//! asked with; a test holds the two beside each other. Rows are locked in the order of their keys, so that two
-//! groups can't wait for each other.
+//! asked with; a test holds the two beside each other. Rows are locked in the order of their keys. Two groups may still
+//! wait for each other, since one locks in several rounds; PostgreSQL ends that, and the group it ends comes apart.
 
 mod look;
 mod write;
@@ -39,6 +39,12 @@ fn all_each<K: Ord, R: Clone>(
         by_key.entry(key(&row)).or_default().push(row);
     }
     keys.map(|key| by_key.get(&key).cloned().unwrap_or_default()).collect()
+}
+
+/// The first that asks with each key.
+fn firsts<A, K: Ord>(asked: &[A], key: impl Fn(&A) -> K) -> Vec<&A> {
+    let mut seen = std::collections::BTreeSet::new();
+    asked.iter().filter(|one| seen.insert(key(one))).collect()
 }
 
 /// For each key whether the statement did something for it; of those that ask with the same key, the first gets it.

@@ -16,15 +16,21 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     ops::{Deref, DerefMut},
+    panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
-    time::Instant,
 };
 
 use diesel_async::pooled_connection::bb8::PooledConnection;
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::SendTimeoutError},
+    oneshot,
+};
 use tracing::Instrument;
 
 use super::{Conn, POOL_WAIT, Pool, requests::Requests};
@@ -73,11 +79,21 @@ impl Together {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
     {
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let span = tracing::Span::current();
-        let task = Task { work, out: Arc::default(), answer, span, queued_at: Instant::now() };
-        self.jobs.send(Box::new(task)).await.map_err(|_| Error::internal("the workers have stopped"))?;
-        answered.await.map_err(|_| Error::internal("a worker dropped a job"))?
+        let claimed = Arc::new(AtomicBool::new(false));
+        let task = Task { work, out: Arc::default(), answer, span, claimed: Arc::clone(&claimed) };
+        self.jobs.send_timeout(Box::new(task), POOL_WAIT).await.map_err(|error| match error {
+            SendTimeoutError::Timeout(_) => Error::busy(),
+            SendTimeoutError::Closed(_) => Error::internal("the workers have stopped"),
+        })?;
+        let answer = match tokio::time::timeout(POOL_WAIT, &mut answered).await {
+            Ok(answer) => answer,
+            // Nobody has begun it, and now nobody will.
+            Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(Error::busy()),
+            Err(_) => answered.await,
+        };
+        answer.map_err(|_| Error::internal("a worker dropped a job"))?
     }
 }
 
@@ -87,11 +103,13 @@ async fn work(queue: Arc<tokio::sync::Mutex<mpsc::Receiver<Box<dyn Job>>>>, pool
         if queue.lock().await.recv_many(&mut group, MAX_GROUP).await == 0 {
             return;
         }
-        let (group, late): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|job| job.queued_at().elapsed() < POOL_WAIT);
-        late.into_iter().for_each(|job| job.answer(Err(Error::busy())));
-        if !group.is_empty() {
-            run_group(group, &pool, purpose).await;
+        group.retain(|job| job.claim());
+        if group.is_empty() {
+            continue;
+        }
+        // A worker that is gone would be missed by all.
+        if AssertUnwindSafe(run_group(group, &pool, purpose)).catch_unwind().await.is_err() {
+            tracing::error!("a group panicked; its jobs are told so");
         }
     }
 }
@@ -102,10 +120,10 @@ async fn run_group(mut group: Vec<Box<dyn Job>>, pool: &Pool, purpose: Purpose) 
         Err(_) => return group.into_iter().for_each(|job| job.answer(Err(Error::busy()))),
     };
     let done = match purpose {
-        Purpose::Read => in_step(&mut group, connection).await.map(drop),
-        Purpose::Write => match super::begin(&mut connection).await {
+        Purpose::Read => in_step(&mut group, connection, purpose).await.map(drop),
+        Purpose::Write => match super::begin_group(&mut connection).await {
             Err(error) => Err(error),
-            Ok(()) => match in_step(&mut group, connection).await {
+            Ok(()) => match in_step(&mut group, connection, purpose).await {
                 Ok(mut connection) => match super::commit(&mut connection).await {
                     Ok(()) => Ok(()),
                     // Whether it stands is not known, so it must not be run again.
@@ -115,7 +133,8 @@ async fn run_group(mut group: Vec<Box<dyn Job>>, pool: &Pool, purpose: Purpose) 
                             "could not commit; {} writes are in doubt",
                             group.len()
                         );
-                        return group.into_iter().for_each(|job| job.answer(Err(Error::busy())));
+                        let in_doubt = || Err(Error::internal("the commit is in doubt"));
+                        return group.into_iter().for_each(|job| job.answer(in_doubt()));
                     }
                 },
                 Err(error) => Err(error),
@@ -125,6 +144,7 @@ async fn run_group(mut group: Vec<Box<dyn Job>>, pool: &Pool, purpose: Purpose) 
     match done {
         Ok(()) => group.into_iter().for_each(|job| job.answer(Ok(()))),
         Err(error) => {
+            metrics::counter!("quittance_groups_apart_total").increment(1);
             tracing::debug!(cause = error.story(), jobs = group.len(), "a group comes apart");
             group.into_iter().for_each(|job| job.alone(pool.clone()));
         }
@@ -133,7 +153,7 @@ async fn run_group(mut group: Vec<Box<dyn Job>>, pool: &Pool, purpose: Purpose) 
 
 /// Runs the jobs to their ends; gives the connection back, or the reason why the group comes apart. A write's
 /// connection is rolled back then.
-async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled) -> Result<Pooled, Error> {
+async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled, purpose: Purpose) -> Result<Pooled, Error> {
     let desk = Arc::new(Mutex::new(Desk::default()));
     let mut members: Vec<Member> = (0..)
         .zip(group)
@@ -151,7 +171,9 @@ async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled) -> Result<Poole
     match out {
         Ok(()) => Ok(connection),
         Err(error) => {
-            super::roll_back(&mut connection).await;
+            if purpose == Purpose::Write {
+                super::roll_back(&mut connection).await;
+            }
             Err(error)
         }
     }
@@ -181,7 +203,10 @@ async fn rounds(
             let member = &mut members[index];
             member.wrote = true;
             let lent = connection.take().ok_or_else(|| Error::internal("the connection is out"))?;
-            let _ = lend.send(lent);
+            if let Err(lent) = lend.send(lent) {
+                *connection = Some(lent);
+                return Err(Error::internal("a job left a statement half way"));
+            }
             let ended = poll_fn(|context| match member.poll(context) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
                 Poll::Pending if take_up(desk).returned.is_some() => Poll::Ready(None),
@@ -255,7 +280,8 @@ trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<(), Error>);
     /// Runs it in a transaction of its own, in a task of its own.
     fn alone(self: Box<Self>, pool: Pool);
-    fn queued_at(&self) -> Instant;
+    /// Whether it is to be run: its caller may have given up before anybody began it.
+    fn claim(&self) -> bool;
 }
 
 struct Task<T, F> {
@@ -263,7 +289,7 @@ struct Task<T, F> {
     out: Arc<Mutex<Option<Result<T, Error>>>>,
     answer: oneshot::Sender<Result<T, Error>>,
     span: tracing::Span,
-    queued_at: Instant,
+    claimed: Arc<AtomicBool>,
 }
 
 impl<T, F> Job for Task<T, F>
@@ -298,8 +324,8 @@ where
         tokio::spawn(run.map(drop).instrument(span));
     }
 
-    fn queued_at(&self) -> Instant {
-        self.queued_at
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
     }
 }
 

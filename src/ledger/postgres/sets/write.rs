@@ -90,11 +90,12 @@ pub async fn complete_todo(
     conn: &mut Conn,
     asked: &[(AgencyId, HostId, String, Timestamp)],
 ) -> QueryResult<Vec<bool>> {
+    let firsts = firsts(asked, |one| (one.0, one.1.clone()));
     let values = vec![
-        given(todos::agency_id, asked.iter().map(|one| one.0)),
-        given(todos::id, asked.iter().map(|one| &one.1)),
-        given(todos::completed_by, asked.iter().map(|one| Some(&one.2))),
-        given(todos::completed_at, asked.iter().map(|one| Some(one.3))),
+        given(todos::agency_id, firsts.iter().map(|one| one.0)),
+        given(todos::id, firsts.iter().map(|one| &one.1)),
+        given(todos::completed_by, firsts.iter().map(|one| Some(&one.2))),
+        given(todos::completed_at, firsts.iter().map(|one| Some(one.3))),
     ];
     struct CompleteTodos;
     let update = Bulk::<_, (Uuid, Text)>::new(
