@@ -25,7 +25,7 @@ pub struct Desk {
     pub(super) returned: Option<Pooled>,
 }
 
-/// A job's place in its group: what its [`Tx`] is made of.
+/// A job's place in its group: what its [`Tx`](crate::ledger::Tx) is made of.
 pub struct Seat {
     pub(in super::super) index: usize,
     pub(super) desk: Arc<Mutex<Desk>>,
