@@ -10,6 +10,8 @@
 //! things. What one database lacks stands in that file. Who decides *what* to write is not here: that is
 //! `payment_sync`, `checkout` and the procedures.
 
+#[macro_use]
+mod fixed;
 mod journal;
 mod migrate;
 mod postgres;

@@ -14,8 +14,6 @@ pub enum Tx {
     Postgres(PooledConnection<'static, postgres::Conn>),
     /// Shared with others. Statements marked `=> together` are made for all who wait for one of the kind.
     Together(postgres::Seat),
-    /// None: every statement fails.
-    Closed,
 }
 
 macro_rules! statements {
@@ -32,7 +30,6 @@ macro_rules! statements {
                         Self::Together(seat) => {
                             statements!(@together seat, $subject, $name($($arg),*) $(, $set)?)
                         }
-                        Self::Closed => Err(Error::busy()),
                     }
                 }
             )*)*

@@ -26,7 +26,7 @@ pub async fn last_sequences(conn: &mut Conn, agencies: &[AgencyId]) -> QueryResu
 pub async fn seal(conn: &mut Conn, sealed: &[Sealed]) -> QueryResult<()> {
     for Sealed { entry, sequence } in sealed {
         let row = audit::audit_log.find(entry).filter(audit::sequence.is_null());
-        if diesel::update(row).set(audit::sequence.eq(sequence)).execute(conn).await? != 1 {
+        if fixed!(diesel::update(row).set(audit::sequence.eq(sequence))).execute(conn).await? != 1 {
             return Err(diesel::result::Error::NotFound);
         }
     }
@@ -40,7 +40,7 @@ pub async fn add_to_totals(conn: &mut Conn, changes: &[TotalChange]) -> QueryRes
             totals::payments.eq(totals::payments + change.payments),
             totals::total_pence.eq(totals::total_pence + change.total_pence),
         );
-        if diesel::update(row).set(sum).execute(conn).await? == 0 {
+        if fixed!(diesel::update(row).set(sum)).execute(conn).await? == 0 {
             diesel::insert_into(totals::agency_totals).values(change).execute(conn).await?;
         }
     }

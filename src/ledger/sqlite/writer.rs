@@ -1,8 +1,9 @@
-//! The one writer: a thread that takes what has queued up, runs each job in a savepoint of one transaction,
-//! commits once, durably, and only then answers everybody.
+//! The one writer: a thread that takes what has queued up, runs it as one transaction, commits once, durably, and
+//! only then answers everybody.
 //!
-//! A job that fails or panics is rolled back alone. A `begin` or `commit` that fails answers every job of its batch
-//! with an error, and the writer goes on.
+//! A job that fails or panics is rolled back alone. That takes a savepoint for each, and savepoints cost as much again
+//! as the jobs; so a batch first runs without, and where a job fails, everything is undone and run again with them. A
+//! `begin` or `commit` that fails answers every job of its batch with an error, and the writer goes on.
 
 use std::{
     path::Path,
@@ -36,14 +37,10 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
 /// Log pages (of 4 KiB) past which the writer itself finishes the copying, so that the log can start over.
 const RESTART_PAST_PAGES: i32 = 16_000;
 
-/// Told whether the commit stood; answers the job's caller.
-type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
-type Job = Box<dyn FnOnce(&mut Tx) -> Result<Answer, Answer> + Send>;
-
 /// A handle to the writer thread, which ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Box<dyn Job>>,
 }
 
 impl Writer {
@@ -66,23 +63,11 @@ impl Writer {
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let span = tracing::Span::current();
-        let job: Job = Box::new(move |tx| {
-            let out = span.in_scope(|| in_savepoint(tx, work));
-            let stood = out.is_ok();
-            let done: Answer = Box::new(move |committed| {
-                // The caller may have stopped waiting; the write stands all the same.
-                let _ = answer.send(match (out, committed) {
-                    (Ok(value), Ok(())) => Ok(value),
-                    (Ok(_), Err(error)) | (Err(error), _) => Err(error),
-                });
-            });
-            if stood { Ok(done) } else { Err(done) }
-        });
-        self.jobs.send(job).await.map_err(|_| Error::internal("the writer has stopped"))?;
+        let task = Task { work, out: None, answer, span: tracing::Span::current() };
+        self.jobs.send(Box::new(task)).await.map_err(|_| Error::internal("the writer has stopped"))?;
         answered.await.map_err(|_| Error::internal("the writer dropped a job"))?
     }
 }
@@ -95,31 +80,49 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> 
         .map_err(|error| Error::internal(format!("{name}: {error}")))
 }
 
-fn write_batches(mut tx: Tx, mut queue: mpsc::Receiver<Job>, restart_due: &AtomicBool) {
+/// What the writer is given: a piece of work, and whom to tell.
+trait Job: Send {
+    /// Runs it, behind a savepoint or not; says whether it stands. A second time it starts over.
+    fn run(&mut self, tx: &mut Tx, behind_savepoint: bool) -> bool;
+    /// Hands over its result, or the reason why nothing came of it.
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+}
+
+struct Task<T, F> {
+    work: F,
+    out: Option<Result<T, Error>>,
+    answer: oneshot::Sender<Result<T, Error>>,
+    span: tracing::Span,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send,
+{
+    fn run(&mut self, tx: &mut Tx, behind_savepoint: bool) -> bool {
+        let work = self.work.clone();
+        let run = if behind_savepoint { in_savepoint } else { in_the_open };
+        self.out.insert(self.span.in_scope(|| run(tx, work))).is_ok()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        let out = self.out.unwrap_or_else(|| Err(Error::internal("a job that did not run")));
+        // The caller may have stopped waiting; the write stands all the same.
+        let _ = self.answer.send(committed.and(out));
+    }
+}
+
+fn write_batches(mut tx: Tx, mut queue: mpsc::Receiver<Box<dyn Job>>, restart_due: &AtomicBool) {
     while let Some(first) = queue.blocking_recv() {
-        if let Err(error) = begin(&mut tx) {
-            tracing::error!(%error, "could not begin a transaction");
-            refuse(first);
-            // The others have waited along; one time-out each, after one another, would be many.
-            while let Ok(job) = queue.try_recv() {
-                refuse(job);
-            }
-            continue;
-        }
-        let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            // Whoever failed alone needs no commit, but is told in its turn.
-            answers.push(job(&mut tx).unwrap_or_else(|failed| failed));
-            next = (answers.len() < MAX_BATCH).then(|| queue.try_recv().ok()).flatten();
-        }
-        let committed = commit(&mut tx);
+        let mut batch = Vec::new();
+        let committed = write_batch(&mut tx, first, &mut queue, &mut batch);
         if let Err(error) = &committed {
-            tracing::error!(%error, "could not commit; {} writes are undone", answers.len());
+            tracing::error!(%error, "could not commit; {} writes are undone", batch.len());
             roll_back(&mut tx);
         }
-        for answer in answers {
-            answer(committed.as_ref().map(|_| ()).map_err(|_| Error::busy()));
+        for job in batch {
+            job.answer(committed.as_ref().map(|_| ()).map_err(|_| Error::busy()));
         }
         if restart_due.swap(false, Ordering::AcqRel) {
             // PASSIVE alone never lets a busy log start over; between two batches the rest is small.
@@ -128,12 +131,34 @@ fn write_batches(mut tx: Tx, mut queue: mpsc::Receiver<Job>, restart_due: &Atomi
     }
 }
 
-/// Answers a job whose transaction could not begin, without running it.
-fn refuse(job: Job) {
-    // A job only knows how to answer once it has run, so it runs against a connection that refuses everything.
-    let mut nowhere = Tx::Closed;
-    let answer = job(&mut nowhere).unwrap_or_else(|failed| failed);
-    answer(Err(Error::busy()));
+/// Runs what has queued up as one transaction. `batch` gets the jobs, to be answered whatever comes of it.
+fn write_batch(
+    tx: &mut Tx,
+    first: Box<dyn Job>,
+    queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    batch: &mut Vec<Box<dyn Job>>,
+) -> QueryResult<()> {
+    batch.push(first);
+    if let Err(error) = begin(tx) {
+        // The others have waited along; one time-out each, after one another, would be many.
+        batch.extend(std::iter::from_fn(|| queue.try_recv().ok()));
+        return Err(error);
+    }
+    let mut behind_savepoints = false;
+    let mut done = 0;
+    while done < batch.len() {
+        let stands = batch[done].run(tx, behind_savepoints);
+        done += 1;
+        if !stands && !behind_savepoints {
+            roll_back(tx);
+            begin(tx)?;
+            (behind_savepoints, done) = (true, 0);
+        }
+        if done == batch.len() && done < MAX_BATCH {
+            batch.extend(queue.try_recv());
+        }
+    }
+    commit(tx)
 }
 
 /// Runs one job behind a savepoint; after an error or a panic nothing of it is left.
@@ -143,7 +168,7 @@ where
 {
     let Tx::Sqlite(connection) = tx else { return Err(Error::busy()) };
     run(connection, SyncManager::begin_transaction)?;
-    let out = at_once(catch_panic(async { work(tx).await }));
+    let out = in_the_open(tx, work);
     let Tx::Sqlite(connection) = tx else { return Err(Error::busy()) };
     match &out {
         Ok(_) => run(connection, SyncManager::commit_transaction)?,
@@ -152,10 +177,18 @@ where
     out
 }
 
+/// Runs one job as a part of the transaction it finds.
+fn in_the_open<T, F>(tx: &mut Tx, work: F) -> Result<T, Error>
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
+{
+    at_once(catch_panic(async { work(tx).await }))
+}
+
 fn connection(tx: &mut Tx) -> &mut super::Conn {
     match tx {
         Tx::Sqlite(connection) => connection,
-        Tx::Postgres(_) | Tx::Together(_) | Tx::Closed => {
+        Tx::Postgres(_) | Tx::Together(_) => {
             unreachable!("the writer was started with a SQLite connection")
         }
     }

@@ -29,7 +29,7 @@ pub async fn lock_agency(conn: &mut Conn, id: AgencyId) -> QueryResult<Option<Ag
 
 pub async fn set_card_limit(conn: &mut Conn, id: AgencyId, limit: Option<Pence>) -> QueryResult<()> {
     let change = dsl::max_card_payment_pence.eq(limit);
-    diesel::update(dsl::agencies.find(id)).set(change).execute(conn).await.map(drop)
+    fixed!(diesel::update(dsl::agencies.find(id)).set(change)).execute(conn).await.map(drop)
 }
 
 pub async fn ping(conn: &mut Conn) -> QueryResult<()> {

@@ -49,7 +49,7 @@ pub async fn resolve_anomaly(conn: &mut Conn, row: &AnomalyRow) -> QueryResult<(
         dsl::resolved_at.eq(row.resolved_at),
         dsl::resolved_by.eq(&row.resolved_by),
     );
-    diesel::update(dsl::payment_anomalies.find(row.id)).set(change).execute(conn).await.map(drop)
+    fixed!(diesel::update(dsl::payment_anomalies.find(row.id)).set(change)).execute(conn).await.map(drop)
 }
 
 pub async fn has_open_anomaly(conn: &mut Conn, payment: PaymentId, kind: AnomalyKind) -> QueryResult<bool> {

@@ -81,11 +81,10 @@ pub async fn latest_change(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> QueryResult<Option<(ChangeRow, PaymentRow, Option<SessionRow>)>> {
-    with_payment!()
+    let latest = with_payment!()
         .filter(dsl::payment_id.eq(payment))
         .filter(diesel::dsl::sql::<Bool>("from_status is distinct from to_status"))
         .order(dsl::version.desc())
-        .first(conn)
-        .await
-        .optional()
+        .limit(1);
+    fixed!(latest).get_result(conn).await.optional()
 }

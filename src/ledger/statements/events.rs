@@ -21,7 +21,7 @@ pub async fn lock_event(conn: &mut Conn, id: &EventId) -> QueryResult<Option<Eve
 
 pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryResult<()> {
     let event = dsl::processed_events.find(id);
-    diesel::update(event).set(dsl::reused_at.eq(at)).execute(conn).await.map(drop)
+    fixed!(diesel::update(event).set(dsl::reused_at.eq(at))).execute(conn).await.map(drop)
 }
 
 pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
@@ -44,17 +44,17 @@ pub async fn conclude_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> 
     // A conclusion stands; only what was parked or given up may get another one.
     let open = dsl::verdict.eq(Verdict::Parked).or(dsl::verdict.eq(Verdict::Dead));
     let event = dsl::processed_events.find(&row.event_id).filter(open);
-    diesel::update(event).set(change).execute(conn).await.map(drop)
+    fixed!(diesel::update(event).set(change)).execute(conn).await.map(drop)
 }
 
 pub async fn wake_events_of_intent(conn: &mut Conn, intent: &IntentId, now: Timestamp) -> QueryResult<()> {
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq(intent));
-    diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await.map(drop)
+    fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await.map(drop)
 }
 
 pub async fn wake_events_of_session(conn: &mut Conn, session: &SessionId, now: Timestamp) -> QueryResult<()> {
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq(session));
-    diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await.map(drop)
+    fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await.map(drop)
 }
 
 pub async fn has_due_events(conn: &mut Conn, now: Timestamp) -> QueryResult<bool> {
@@ -82,7 +82,7 @@ pub async fn lease_events(
     .await?;
     for event in &due {
         let row = dsl::processed_events.find(&event.event_id);
-        diesel::update(row).set(dsl::leased_until.eq(until)).execute(conn).await?;
+        fixed!(diesel::update(row).set(dsl::leased_until.eq(until))).execute(conn).await?;
     }
     Ok(due)
 }

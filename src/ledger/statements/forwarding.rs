@@ -61,9 +61,9 @@ pub async fn begin_forwarding(conn: &mut Conn, now: Timestamp) -> QueryResult<()
 
 pub async fn forget_forwarding(conn: &mut Conn) -> QueryResult<()> {
     let unsent = events::processed_events.filter(events::unsent);
-    diesel::update(unsent).set(events::unsent.eq(false)).execute(conn).await?;
-    diesel::delete(cursors::inngest_cursors).execute(conn).await?;
-    diesel::delete(jobs::jobs.find(JOB)).execute(conn).await.map(drop)
+    fixed!(diesel::update(unsent).set(events::unsent.eq(false))).execute(conn).await?;
+    fixed!(diesel::delete(cursors::inngest_cursors)).execute(conn).await?;
+    fixed!(diesel::delete(jobs::jobs.find(JOB))).execute(conn).await.map(drop)
 }
 
 pub async fn has_unsent(conn: &mut Conn) -> QueryResult<bool> {
@@ -83,7 +83,7 @@ pub async fn lease_forwarding(conn: &mut Conn, now: Timestamp, until: Timestamp)
         .select(jobs::tries);
     let Some(tries) = for_update_skip_locked!(free).first(conn).await.optional()? else { return Ok(None) };
     let row = jobs::jobs.find(JOB);
-    diesel::update(row).set(jobs::leased_until.eq(until)).execute(conn).await?;
+    fixed!(diesel::update(row).set(jobs::leased_until.eq(until))).execute(conn).await?;
     Ok(Some(tries))
 }
 
@@ -144,14 +144,14 @@ pub async fn note_sent(
         // A cursor never goes back: another instance may have sent more, where this one outlived its lease.
         let row = cursors::inngest_cursors.find(agency).filter(cursors::sequence.lt(last));
         let moved = (cursors::sequence.eq(last), cursors::moved_at.eq(now));
-        diesel::update(row).set(moved).execute(conn).await?;
+        fixed!(diesel::update(row).set(moved)).execute(conn).await?;
     }
     Ok(())
 }
 
 pub async fn release_forwarding(conn: &mut Conn, tries: i32, due_at: Timestamp) -> QueryResult<()> {
     let free = (jobs::tries.eq(tries), jobs::due_at.eq(due_at), jobs::leased_until.eq(None::<Timestamp>));
-    diesel::update(jobs::jobs.find(JOB)).set(free).execute(conn).await.map(drop)
+    fixed!(diesel::update(jobs::jobs.find(JOB)).set(free)).execute(conn).await.map(drop)
 }
 
 async fn add_cursor(conn: &mut Conn, agency: AgencyId, sequence: i64, now: Timestamp) -> QueryResult<()> {

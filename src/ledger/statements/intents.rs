@@ -33,5 +33,5 @@ pub async fn put_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<bool> {
         dsl::refunded_pence.eq(row.refunded_pence),
         dsl::refund_marked.eq(row.refund_marked),
     );
-    Ok(diesel::update(known).set(change).execute(conn).await? == 1)
+    Ok(fixed!(diesel::update(known).set(change)).execute(conn).await? == 1)
 }

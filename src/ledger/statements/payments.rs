@@ -84,14 +84,12 @@ pub async fn open_payment_of_task(
 ) -> QueryResult<Option<PaymentId>> {
     // Literal, so that the planner sees that the partial index `payments_ledger_one_open_per_task` answers it.
     let open = diesel::dsl::sql::<Bool>("status in ('pending', 'processing')");
-    dsl::payments_ledger
+    let payment = dsl::payments_ledger
         .filter(dsl::agency_id.eq(agency))
         .filter(dsl::custom_payment_task_id.eq(task))
         .filter(open)
-        .select(dsl::id)
-        .first(conn)
-        .await
-        .optional()
+        .select(dsl::id);
+    fixed!(payment).get_result(conn).await.optional()
 }
 
 pub async fn payment_page(
@@ -181,5 +179,5 @@ impl QueryFragment<Db> for IsAmongNewest<'_> {
 
 pub async fn update_payment(conn: &mut Conn, row: &PaymentRow) -> QueryResult<()> {
     let change = PaymentChange::from(row);
-    diesel::update(dsl::payments_ledger.find(row.id)).set(change).execute(conn).await.map(drop)
+    fixed!(diesel::update(dsl::payments_ledger.find(row.id)).set(change)).execute(conn).await.map(drop)
 }

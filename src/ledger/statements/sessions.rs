@@ -45,7 +45,7 @@ pub async fn lease_session(
         .filter(dsl::state.eq(SessionState::Creating))
         .filter(dsl::leased_until.is_null().or(dsl::leased_until.lt(now)));
     let change = (dsl::leased_until.eq(until), dsl::tries.eq(dsl::tries + 1));
-    Ok(diesel::update(free).set(change).execute(conn).await? == 1)
+    Ok(fixed!(diesel::update(free).set(change)).execute(conn).await? == 1)
 }
 
 pub async fn has_due_sessions(conn: &mut Conn, now: Timestamp) -> QueryResult<bool> {
@@ -74,7 +74,7 @@ pub async fn lease_due_sessions(
     for session in &due {
         let row = dsl::checkout_sessions.find((session.payment_id, session.attempt));
         let change = (dsl::leased_until.eq(until), dsl::tries.eq(dsl::tries + 1));
-        diesel::update(row).set(change).execute(conn).await?;
+        fixed!(diesel::update(row).set(change)).execute(conn).await?;
     }
     Ok(due)
 }
@@ -89,7 +89,7 @@ pub async fn update_session(conn: &mut Conn, row: &SessionRow) -> QueryResult<()
         dsl::next_read_at.eq(row.next_read_at),
     );
     let target = dsl::checkout_sessions.find((row.payment_id, row.attempt));
-    diesel::update(target).set(change).execute(conn).await.map(drop)
+    fixed!(diesel::update(target).set(change)).execute(conn).await.map(drop)
 }
 
 pub async fn set_attempt_best(conn: &mut Conn, row: &SessionRow) -> QueryResult<()> {
@@ -100,5 +100,5 @@ pub async fn set_attempt_best(conn: &mut Conn, row: &SessionRow) -> QueryResult<
         dsl::next_read_at.eq(row.next_read_at),
     );
     let target = dsl::checkout_sessions.find((row.payment_id, row.attempt));
-    diesel::update(target).set(change).execute(conn).await.map(drop)
+    fixed!(diesel::update(target).set(change)).execute(conn).await.map(drop)
 }

@@ -55,5 +55,5 @@ pub async fn pay_task(
 ) -> QueryResult<bool> {
     let pending = dsl::custom_payment_tasks.find((agency, id)).filter(dsl::status.eq(TaskStatus::Pending));
     let change = (dsl::status.eq(TaskStatus::Paid), dsl::paid_at.eq(at), dsl::paid_by_payment_id.eq(payment));
-    Ok(diesel::update(pending).set(change).execute(conn).await? == 1)
+    Ok(fixed!(diesel::update(pending).set(change)).execute(conn).await? == 1)
 }

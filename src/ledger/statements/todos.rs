@@ -48,5 +48,5 @@ pub async fn complete_todo(
 ) -> QueryResult<bool> {
     let open = dsl::todos.find((agency, id)).filter(dsl::status.eq(TodoStatus::Open));
     let change = (dsl::status.eq(TodoStatus::Complete), dsl::completed_at.eq(at), dsl::completed_by.eq(by));
-    Ok(diesel::update(open).set(change).execute(conn).await? == 1)
+    Ok(fixed!(diesel::update(open).set(change)).execute(conn).await? == 1)
 }

@@ -34,7 +34,7 @@ pub async fn revoke_token(
     }
     let Some(mut row) = query.first(conn).await.optional()? else { return Ok(None) };
     let unrevoked = dsl::tokens.find(id).filter(dsl::revoked_at.is_null());
-    if diesel::update(unrevoked).set(dsl::revoked_at.eq(at)).execute(conn).await? == 1 {
+    if fixed!(diesel::update(unrevoked).set(dsl::revoked_at.eq(at))).execute(conn).await? == 1 {
         row.revoked_at = Some(at);
     }
     Ok(Some(row))

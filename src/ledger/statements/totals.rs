@@ -34,25 +34,24 @@ macro_rules! is_unsealed_change {
 pub async fn has_unsealed(conn: &mut Conn) -> QueryResult<bool> {
     let unsealed = audit::audit_log.filter(is_unsealed_change!()).select(audit::entry);
     // In the order of the index of unsealed rows, so that no other is looked through.
-    let first = unsealed.order((audit::agency_id, audit::entry)).first::<i64>(conn).await;
-    Ok(first.optional()?.is_some())
+    let first = fixed!(unsealed.order((audit::agency_id, audit::entry)).limit(1));
+    Ok(first.get_result::<i64>(conn).await.optional()?.is_some())
 }
 
 pub async fn unsealed(conn: &mut Conn, limit: i64) -> QueryResult<Vec<UnsealedRow>> {
-    audit::audit_log
+    let oldest = audit::audit_log
         .filter(is_unsealed_change!())
         // Oldest first, whoever's they are, so that a busy agency holds up no other. Not in the order of an index,
         // which would be that of the whole journal: the unsealed rows are few, and are sorted.
         .order(audit::entry + 0)
         .limit(limit)
-        .select(UnsealedRow::as_select())
-        .load(conn)
-        .await
+        .select(UnsealedRow::as_select());
+    fixed!(oldest).load(conn).await
 }
 
 pub async fn unsealed_entries(conn: &mut Conn, agency: AgencyId) -> QueryResult<Vec<i64>> {
     let unsealed = audit::audit_log.filter(audit::agency_id.eq(agency)).filter(is_unsealed_change!());
-    unsealed.select(audit::entry).load(conn).await
+    fixed!(unsealed.select(audit::entry)).load(conn).await
 }
 
 pub async fn payment_totals(

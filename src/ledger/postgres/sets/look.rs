@@ -102,8 +102,8 @@ pub async fn payment_by_key(
 ) -> QueryResult<Vec<Option<PaymentRow>>> {
     let (agencies, keys): (Vec<AgencyId>, Vec<IdempotencyKey>) = asked.iter().cloned().unzip();
     let given = pairs!("agency_id, idempotency_key", Uuid: agencies, Text: keys);
-    let rows: Vec<PaymentRow> =
-        payments_ledger::table.filter(given).select(PaymentRow::as_select()).load(conn).await?;
+    let rows = fixed!(payments_ledger::table.filter(given).select(PaymentRow::as_select()));
+    let rows: Vec<PaymentRow> = rows.load(conn).await?;
     let key =
         |row: &PaymentRow| (row.agency_id, row.idempotency_key.as_ref().map(|key| key.as_str().to_owned()));
     Ok(one_each(asked.iter().map(|(agency, asked)| (*agency, Some(asked.as_str().to_owned()))), rows, key))
@@ -118,12 +118,11 @@ pub async fn open_payment_of_task(
     let given = pairs!("agency_id, custom_payment_task_id", Uuid: agencies, Text: tasks);
     // Literal, so that the planner sees that the partial index `payments_ledger_one_open_per_task` answers it.
     let open = sql::<Bool>("status in ('pending', 'processing')");
-    let rows: Vec<(AgencyId, Option<HostId>, PaymentId)> = dsl::payments_ledger
+    let rows = dsl::payments_ledger
         .filter(given)
         .filter(open)
-        .select((dsl::agency_id, dsl::custom_payment_task_id, dsl::id))
-        .load(conn)
-        .await?;
+        .select((dsl::agency_id, dsl::custom_payment_task_id, dsl::id));
+    let rows: Vec<(AgencyId, Option<HostId>, PaymentId)> = fixed!(rows).load(conn).await?;
     let found = one_each(asked.iter().map(|(agency, task)| (*agency, Some(task.clone()))), rows, |row| {
         (row.0, row.1.clone())
     });
@@ -134,7 +133,7 @@ pub async fn todo(conn: &mut Conn, asked: &[(AgencyId, HostId)]) -> QueryResult<
     let (agencies, ids): (Vec<AgencyId>, Vec<HostId>) = asked.iter().cloned().unzip();
     let rows =
         todos::table.filter(pairs!("agency_id, id", Uuid: agencies, Text: ids)).select(TodoRow::as_select());
-    Ok(one_each(asked.iter().cloned(), rows.load(conn).await?, |row: &TodoRow| {
+    Ok(one_each(asked.iter().cloned(), fixed!(rows).load(conn).await?, |row: &TodoRow| {
         (row.agency_id, row.id.clone())
     }))
 }
@@ -146,9 +145,8 @@ pub async fn lock_task(conn: &mut Conn, asked: &[(AgencyId, HostId)]) -> QueryRe
         .filter(pairs!("agency_id, id", Uuid: agencies, Text: ids))
         .select(TaskRow::as_select())
         .order((dsl::agency_id, dsl::id))
-        .for_update()
-        .load(conn)
-        .await?;
+        .for_update();
+    let rows = fixed!(rows).load(conn).await?;
     Ok(one_each(asked.iter().cloned(), rows, |row: &TaskRow| (row.agency_id, row.id.clone())))
 }
 

@@ -140,7 +140,7 @@ pub async fn wake_events_of_intent(conn: &mut Conn, asked: &[(IntentId, Timestam
     let ids: Vec<&IntentId> = asked.iter().map(|(id, _)| id).collect();
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq_any(ids));
     let now = asked.iter().map(|(_, now)| *now).max();
-    all(asked, diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await)
+    all(asked, fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await)
 }
 
 pub async fn wake_events_of_session(
@@ -151,7 +151,7 @@ pub async fn wake_events_of_session(
     let ids: Vec<&SessionId> = asked.iter().map(|(id, _)| id).collect();
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq_any(ids));
     let now = asked.iter().map(|(_, now)| *now).max();
-    all(asked, diesel::update(waiting).set(dsl::due_at.eq(now)).execute(conn).await)
+    all(asked, fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await)
 }
 
 /// The answers to statements that say nothing when they succeed.
