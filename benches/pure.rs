@@ -14,7 +14,7 @@ use quittance::{
         PaymentType, Pence, Timestamp,
         lifecycle::{Evidence, Facts, Marks, Report, Reported, action_of, steps},
     },
-    ledger::rows::{PaymentRow, SessionRow},
+    ledger::rows::ShownPayment,
     page::{Cursor, Limit, List, Page},
     payment::Payment,
 };
@@ -88,38 +88,24 @@ fn fold(c: &mut Criterion) {
     });
 }
 
-fn row() -> (PaymentRow, Option<SessionRow>) {
+fn row() -> ShownPayment {
     let id = PaymentId::new();
     let now = id.made_at();
-    let session = quittance::checkout::new_session(id, 1, now);
-    let row = PaymentRow {
+    ShownPayment {
         id,
         agency_id: AgencyId::new(),
-        version: 2,
         status: PaymentStatus::Succeeded,
         payment_type: PaymentType::MoveInBalance,
         method: PaymentMethod::Card,
         method_forced: false,
-        limit_applied_pence: Pence::new(200_000),
         amount_pence: Pence::new(125_000).expect("pence"),
         currency: "GBP".into(),
         description: FreeText::parse("Move-in balance for 12 Mill Lane").expect("a text"),
         tenancy_id: HostId::parse("ten-1234"),
         todo_id: HostId::parse("todo-1234"),
         custom_payment_task_id: None,
-        idempotency_key: None,
-        params_sha256: None,
-        latest_attempt: 1,
-        cancelled_at: None,
-        cancelled_by: None,
         manually_paid_at: None,
-        manually_paid_by: None,
         manual_payment_reference: None,
-        manual_refund_marked: false,
-        refund_marked_at: None,
-        refund_marked_by: None,
-        refund_reference: None,
-        refund_reason: None,
         payment_intent_id: IntentId::parse("pi_0123456789abcdef01234567"),
         paid_at: Some(now),
         failure_reason: None,
@@ -129,13 +115,14 @@ fn row() -> (PaymentRow, Option<SessionRow>) {
         created_by: "Ada Agent".into(),
         created_at: now,
         updated_at: now,
-    };
-    (row, Some(session))
+        link_url: None,
+        link_expires_at: None,
+    }
 }
 
 fn pages(c: &mut Criterion) {
     let rows: Vec<_> = std::iter::repeat_with(row).take(21).collect();
-    let key = |(row, _): &(PaymentRow, _)| Cursor::of_id(List::Payments, row.id.0);
+    let key = |row: &ShownPayment| Cursor::of_id(List::Payments, row.id.0);
     c.bench_function("page/20 payments as JSON", |b| {
         b.iter_batched(
             || rows.clone(),

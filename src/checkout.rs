@@ -9,7 +9,7 @@ mod schedule;
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, try_join};
 
 pub use read_back::{ReadBack, read_back, visited};
 pub use schedule::{Next, REPEAT_FOR};
@@ -150,14 +150,22 @@ async fn store(
     time_scale: f64,
 ) -> Result<Stored, Error> {
     let payment = tx.lock_payment(id).await?.ok_or_else(|| Error::internal("the payment is gone"))?;
-    let session = tx.session(id, attempt).await?.ok_or_else(|| Error::internal("the session is gone"))?;
+    // Not before the payment is locked: whoever had it locked may have changed the session.
+    let given_before = async {
+        match &answer {
+            Ok(made) => Ok(tx.session_by_id(&made.session_id).await?.is_some()),
+            Err(_) => Ok(false),
+        }
+    };
+    let (session, given_before) = try_join!(tx.session(id, attempt), given_before)?;
+    let session = session.ok_or_else(|| Error::internal("the session is gone"))?;
     if let (SessionState::Open | SessionState::Dead, Some(url)) = (session.state, &session.url) {
         // Whoever had the lease before us got an answer after all. The key was the same, so is the session.
         return Ok(Stored::Link { url: url.clone(), status: payment.status });
     }
     let session = SessionRow { leased_until: None, ..session };
     match answer {
-        Ok(Made { session_id, .. }) if tx.session_by_id(&session_id).await?.is_some() => {
+        Ok(Made { session_id, .. }) if given_before => {
             tracing::error!(payment = %id, %session_id, "Calmony Pay gave this session to another payment before");
             let next_read_at = next_repeat(&session, cause.at, time_scale);
             tx.update_session(&SessionRow { next_read_at: Some(next_read_at), ..session }).await?;

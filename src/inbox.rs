@@ -9,7 +9,7 @@ mod retry;
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, try_join};
 use sha2::Digest;
 
 pub use retry::retry_due;
@@ -203,7 +203,8 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
         Place::Conflict(payment) => (payment, true),
     };
     let payment_id = payment.id;
-    if tx.event(&event.id).await?.is_some_and(|known| known.verdict != Verdict::Parked) {
+    let (known, subject) = try_join!(tx.event(&event.id), Subject::read(tx, payment))?;
+    if known.is_some_and(|known| known.verdict != Verdict::Parked) {
         return Ok(None);
     }
     let cause = Cause { at: now, ..Cause::calmony_pay(event.created_at) };
@@ -211,10 +212,9 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
         let reference = event.intent_id.as_ref().map_or_else(|| event.id.to_string(), ToString::to_string);
         let detail = format!("event {} names this payment and another one or another agency", event.id);
         let what = Happening::Noticed { kind: AnomalyKind::ReferenceConflict, reference, detail };
-        happened(tx, payment, &what, &cause).await?;
+        happened_to(tx, subject, &what, &cause).await?;
         return verdict(Verdict::Stale, Some("its references disagree"), Some(payment_id));
     }
-    let subject = Subject::read(tx, payment).await?;
     let attempt = place::attempt(event, subject.sessions());
     let Some(report) = report else {
         if let Some(mut session) =

@@ -20,6 +20,7 @@ pub mod sql_types;
 mod sqlite;
 mod statements_input;
 mod tx;
+mod waiting;
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::Pin};
 
@@ -79,6 +80,19 @@ impl Ledger {
         }
     }
 
+    /// As [`Ledger::read_together`], for lists, which share with lists only: a page that has to be read from the disk
+    /// holds up no look-up.
+    pub async fn list_together<T, F>(&self, look: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        match self {
+            Self::Sqlite(ledger) => ledger.read(look).await,
+            Self::Postgres(ledger) => ledger.list_together(look).await,
+        }
+    }
+
     /// As [`Ledger::write`], for what comes in crowds: writers that wait at the same moment may share a
     /// transaction, and so its commit. Each is still kept apart from the others, and fails alone.
     pub async fn write_together<T, F>(&self, work: F) -> Result<T, Error>
@@ -92,9 +106,9 @@ impl Ledger {
         }
     }
 
-    /// Runs `work` as one transaction. An error of any kind rolls all of it back. PostgreSQL may run it more than
-    /// once (serialization failure, deadlock), each time from the start, so it must have no effect but its
-    /// statements. Once begun it runs to its end, even if the caller stops waiting.
+    /// Runs `work` as one transaction. An error of any kind rolls all of it back. It may be run more than once, each time
+    /// from the start (PostgreSQL: a race was lost; SQLite: another job of its batch failed), so it must have no effect
+    /// but its statements; what it logs and counts may be told twice. Once begun it runs to its end, even if the caller stops waiting.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,

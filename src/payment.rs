@@ -18,6 +18,8 @@ mod stats;
 pub use on_status_change::StatusChange;
 pub use shapes::{Anomaly, AuditEntry, CheckoutLink, Payment};
 
+use futures_util::FutureExt;
+
 use crate::{
     domain::{
         AnomalyKind, Cause, PaymentId, PaymentStatus,
@@ -31,7 +33,10 @@ use crate::{
             PaymentInFlight, ProviderRejected, ProviderUnavailable,
         },
     },
-    ledger::{Tx, rows::PaymentRow},
+    ledger::{
+        Tx,
+        rows::{PaymentRow, SessionRow},
+    },
     rpc::procedure::{Call, Channel, Procedure},
 };
 
@@ -125,6 +130,21 @@ async fn lock_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<PaymentRow,
 async fn read_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Payment, Error> {
     let found = tx.payment(call.caller.agency_id, id).await?;
     found.map(Payment::from).ok_or_else(|| Error::not_found("payment", id))
+}
+
+/// The newest session of the caller's payment, while a tenant may still use it.
+async fn newest_session(call: &Call, id: PaymentId) -> Result<Option<SessionRow>, Error> {
+    let agency = call.caller.agency_id;
+    let look = call.app.ledger.read(move |tx| {
+        async move {
+            let payment = tx.payment_by_id(id).await?.filter(|row| row.agency_id == agency);
+            let payment = payment.ok_or_else(|| Error::not_found("payment", id))?;
+            let session = tx.session(id, payment.latest_attempt).await?;
+            Ok(session.filter(|_| payment.status.awaits_tenant()))
+        }
+        .boxed()
+    });
+    look.await
 }
 
 /// Whether the caller may settle a processing payment: an admin may, once it counts as stuck.

@@ -8,6 +8,7 @@ mod facts;
 
 use std::collections::BTreeSet;
 
+use futures_util::try_join;
 use serde_json::{Map, Value, json};
 
 pub use facts::Subject;
@@ -106,15 +107,17 @@ pub async fn happened_to(
     let before = subject.facts.clone();
     let status_before = subject.payment.status;
     subject.record(what, cause);
-    let new_intents = subject.write_intents(tx, &before, what, cause).await?;
+    let completes_links = subject.facts.completes_links() && !before.completes_links();
+    let (new_intents, completed) = try_join!(
+        subject.write_intents(tx, &before, what, cause),
+        complete_links(tx, &subject.payment, cause, completes_links)
+    )?;
     subject.write_attempts(tx, &before, cause).await?;
     let after = &subject.facts;
     let status = after.status();
 
     let mut changes = describe(what);
-    if after.completes_links() && !before.completes_links() {
-        complete_links(tx, &subject.payment, cause, &mut changes).await?;
-    }
+    changes.extend(completed);
     let mut entries = transition_entries(status_before, status, what, &changes);
 
     let mut raised = Vec::new();
@@ -174,24 +177,35 @@ pub async fn happened_to(
     Ok(Settled { payment, before: status_before, raised, new_intents })
 }
 
-/// Completes the linked todo and custom payment task, once, and notes what it did.
+/// Completes the linked todo and custom payment task where that is due, once; answers what it did, for the journal.
 async fn complete_links(
-    tx: &mut Tx,
+    tx: &Tx,
     payment: &PaymentRow,
     cause: &Cause,
-    changes: &mut Map<String, Value>,
-) -> Result<(), Error> {
-    if let Some(todo) = &payment.todo_id
-        && tx.complete_todo(payment.agency_id, todo, &cause.actor, cause.at).await?
-    {
-        changes.insert("completedTodoId".into(), json!(todo));
+    is_due: bool,
+) -> Result<Map<String, Value>, Error> {
+    let agency = payment.agency_id;
+    let todo = async {
+        match &payment.todo_id {
+            Some(todo) if is_due => tx.complete_todo(agency, todo, &cause.actor, cause.at).await,
+            Some(_) | None => Ok(false),
+        }
+    };
+    let task = async {
+        match &payment.custom_payment_task_id {
+            Some(task) if is_due => tx.pay_task(agency, task, payment.id, cause.at).await,
+            Some(_) | None => Ok(false),
+        }
+    };
+    let (completed_todo, paid_task) = try_join!(todo, task)?;
+    let mut done = Map::new();
+    if completed_todo {
+        done.insert("completedTodoId".into(), json!(payment.todo_id));
     }
-    if let Some(task) = &payment.custom_payment_task_id
-        && tx.pay_task(payment.agency_id, task, payment.id, cause.at).await?
-    {
-        changes.insert("paidCustomPaymentTaskId".into(), json!(task));
+    if paid_task {
+        done.insert("paidCustomPaymentTaskId".into(), json!(payment.custom_payment_task_id));
     }
-    Ok(())
+    Ok(done)
 }
 
 fn transition_entries(

@@ -84,6 +84,10 @@ fn within(text: &str, max_chars: usize) -> Result<(), String> {
 /// Luhn's check: the form of a payment card's number (ISO/IEC 7812). Tried from every group of digits to every later
 /// one, so that a number beside another is still found.
 fn holds_card_number(text: &str) -> bool {
+    // Most texts have too few digits in them.
+    if text.bytes().filter(u8::is_ascii_digit).count() < 13 {
+        return false;
+    }
     let between = |c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');
     let mut groups: Vec<Vec<u32>> = vec![Vec::new()];
     for c in text.chars().chain(std::iter::once('.')) {

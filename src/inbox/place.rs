@@ -1,5 +1,7 @@
 //! Which payment does an event speak of, and which attempt of it?
 
+use futures_util::try_join;
+
 use crate::{
     calmony::event::Event,
     domain::PaymentId,
@@ -22,16 +24,21 @@ pub enum Place {
 
 /// Places an event: by its intent, else by `metadata.ledger_id`, else by its checkout session. Where the intent or
 /// the session is known for one payment and the metadata names another, or another agency, that is a conflict.
-pub async fn place(tx: &mut Tx, event: &Event) -> Result<Place, Error> {
-    let by_intent = match &event.intent_id {
-        Some(intent) => tx.intent(intent).await?.map(|row| row.payment_id),
-        None => None,
+pub async fn place(tx: &Tx, event: &Event) -> Result<Place, Error> {
+    let by_intent = async {
+        match &event.intent_id {
+            Some(intent) => Ok::<_, Error>(tx.intent(intent).await?.map(|row| row.payment_id)),
+            None => Ok(None),
+        }
     };
+    let by_session = async {
+        match &event.session_id {
+            Some(session) => Ok(tx.session_by_id(session).await?.map(|row| row.payment_id)),
+            None => Ok(None),
+        }
+    };
+    let (by_intent, by_session) = try_join!(by_intent, by_session)?;
     let by_metadata = event.ledger_ref.as_deref().and_then(PaymentId::parse);
-    let by_session = match &event.session_id {
-        Some(session) => tx.session_by_id(session).await?.map(|row| row.payment_id),
-        None => None,
-    };
     let mut found = None;
     for candidate in [by_intent, by_metadata, by_session].into_iter().flatten() {
         found = tx.lock_payment(candidate).await?;

@@ -12,15 +12,17 @@ use std::{sync::Arc, time::Duration};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
-    pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8},
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8, bb8::PooledConnection,
+    },
 };
 use futures_util::FutureExt;
 use tracing::Instrument;
 
 pub use together::Seat;
-use together::{Pooled, Purpose, Together};
+use together::{Purpose, Together};
 
-use super::{Tx, TxFuture, catch_panic, secret};
+use super::{Tx, TxFuture, catch_panic, secret, waiting::MAX_WAIT};
 use crate::error::Error;
 
 /// A connection.
@@ -64,10 +66,9 @@ const SESSION: &str = "
     set plan_cache_mode = force_generic_plan; set jit = off;
     set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 
-/// Connections in the pool. Two cores keep no more than that busy, and a server has about 100 to give.
+/// Connections in the pool, besides those of the groups. Two cores keep no more than that busy, and a server has about
+/// 100 to give.
 const POOL_SIZE: u32 = 16;
-/// How long a request waits for a connection before it is told `BUSY`.
-pub const POOL_WAIT: Duration = Duration::from_secs(2);
 /// A transaction that loses a race is run again this often.
 const MAX_TRIES: u32 = 5;
 
@@ -75,9 +76,6 @@ const MAX_TRIES: u32 = 5;
 /// workers make larger groups; these are enough to keep the database busy while a group is between two statements.
 const READERS_TOGETHER: usize = 2;
 const WRITERS_TOGETHER: usize = 2;
-
-/// How long a group waits for a row: longer than any other group holds one.
-const GROUP_LOCK_WAIT: Duration = Duration::from_secs(1);
 /// A connection is given up when the server has not confirmed what was sent for so long.
 const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -86,6 +84,7 @@ const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
 pub struct PostgresLedger {
     pool: Pool,
     reads: Together,
+    lists: Together,
     writes: Together,
 }
 
@@ -99,15 +98,16 @@ impl PostgresLedger {
         let manager = AsyncDieselConnectionManager::new_with_config(&url.0, config);
         let pool = bb8::Pool::builder()
             .max_size(POOL_SIZE)
-            .connection_timeout(POOL_WAIT)
+            .connection_timeout(MAX_WAIT)
             .test_on_check_out(false)
             .build(manager)
             .await
             .map_err(|error| Error::internal(format!("PostgreSQL: {error}")))?;
         let pool = Pool(pool);
-        let reads = Together::start(&pool, Purpose::Read, READERS_TOGETHER);
-        let writes = Together::start(&pool, Purpose::Write, WRITERS_TOGETHER);
-        Ok(Self { pool, reads, writes })
+        let reads = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
+        let lists = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
+        let writes = Together::start(url, &pool, Purpose::Write, WRITERS_TOGETHER)?;
+        Ok(Self { pool, reads, lists, writes })
     }
 
     /// See [`super::Ledger::read`].
@@ -115,7 +115,7 @@ impl PostgresLedger {
     where
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
     {
-        let mut tx = Tx::Postgres(self.pool.connection().await?);
+        let mut tx = Tx::Postgres(self.pool.connection().await?.into());
         catch_panic(async { look(&mut tx).await }).await
     }
 
@@ -126,6 +126,15 @@ impl PostgresLedger {
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
     {
         self.reads.run(look).await
+    }
+
+    /// See [`super::Ledger::list_together`].
+    pub async fn list_together<T, F>(&self, look: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        self.lists.run(look).await
     }
 
     /// See [`super::Ledger::write`]. In a task of its own: a transaction whose future is dropped would stay open.
@@ -154,7 +163,7 @@ impl PostgresLedger {
 pub struct Pool(bb8::Pool<Conn>);
 
 impl Pool {
-    async fn connection(&self) -> Result<Pooled, Error> {
+    async fn connection(&self) -> Result<PooledConnection<'static, Conn>, Error> {
         self.0.get_owned().await.map_err(|error| {
             tracing::warn!(%error, "no database connection");
             Error::busy()
@@ -185,9 +194,10 @@ impl Pool {
     {
         let mut connection = self.connection().await?;
         begin(&mut connection).await?;
-        let mut tx = Tx::Postgres(connection);
+        let mut tx = Tx::Postgres(connection.into());
         let out = catch_panic(async { work(&mut tx).await }).await;
-        let Tx::Postgres(mut connection) = tx else { return Err(Error::busy()) };
+        let Tx::Postgres(connection) = tx else { return Err(Error::busy()) };
+        let mut connection = connection.into_inner();
         match &out {
             Ok(_) => commit(&mut connection).await?,
             Err(_) => roll_back(&mut connection).await,
@@ -198,13 +208,6 @@ impl Pool {
 
 async fn begin(connection: &mut Conn) -> Result<(), Error> {
     Ok(AnsiTransactionManager::begin_transaction(connection).await?)
-}
-
-/// As [`begin`], for a group: where one row is held by somebody else, its jobs had better run apart, so that the others
-/// need not wait for it.
-async fn begin_group(connection: &mut Conn) -> Result<(), Error> {
-    let begin = format!("begin; set local lock_timeout = '{}ms'", GROUP_LOCK_WAIT.as_millis());
-    Ok(AnsiTransactionManager::begin_transaction_sql(connection, &begin).await?)
 }
 
 async fn commit(connection: &mut Conn) -> Result<(), Error> {
@@ -228,7 +231,7 @@ async fn establish(url: String) -> ConnectionResult<Conn> {
     let bad = |error: &dyn std::fmt::Display| ConnectionError::BadConnection(error.to_string());
     let mut config: tokio_postgres::Config =
         url.parse().map_err(|error: tokio_postgres::Error| bad(&error))?;
-    config.application_name("quittance").connect_timeout(POOL_WAIT);
+    config.application_name("quittance").connect_timeout(MAX_WAIT);
     // Else a server that fell silent would hold a worker for a quarter of an hour.
     config.tcp_user_timeout(PEER_SILENCE_MAX).keepalives_idle(PEER_SILENCE_MAX);
     let mut roots = rustls::RootCertStore::empty();

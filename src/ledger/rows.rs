@@ -1,7 +1,11 @@
 //! Rows as the tables have them. What callers see are other types (`crate::payment::Payment` and its siblings);
 //! their conversions destructure these, so that a new column is a compile error until somebody decides.
 
+mod shown_payment;
+
 use diesel::prelude::*;
+
+pub use shown_payment::ShownPayment;
 
 use super::sql_types::{Json, Sha256};
 use crate::{
@@ -19,7 +23,7 @@ use crate::{
 
 /// An agency.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = agencies)]
+#[diesel(table_name = agencies, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct AgencyRow {
     pub id: AgencyId,
@@ -30,7 +34,7 @@ pub struct AgencyRow {
 
 /// A token.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = tokens)]
+#[diesel(table_name = tokens, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct TokenRow {
     pub id: TokenId,
@@ -45,7 +49,7 @@ pub struct TokenRow {
 
 /// A todo.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = todos)]
+#[diesel(table_name = todos, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct TodoRow {
     pub agency_id: AgencyId,
@@ -60,7 +64,7 @@ pub struct TodoRow {
 
 /// A custom payment task.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = custom_payment_tasks)]
+#[diesel(table_name = custom_payment_tasks, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct TaskRow {
     pub agency_id: AgencyId,
@@ -76,7 +80,7 @@ pub struct TaskRow {
 
 /// A payment.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = payments_ledger)]
+#[diesel(table_name = payments_ledger, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct PaymentRow {
     pub id: PaymentId,
@@ -172,7 +176,7 @@ impl<'a> From<&'a PaymentRow> for PaymentChange<'a> {
 
 /// A checkout session.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = checkout_sessions)]
+#[diesel(table_name = checkout_sessions, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct SessionRow {
     pub payment_id: PaymentId,
@@ -193,7 +197,7 @@ pub struct SessionRow {
 
 /// A payment intent.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = payment_intents, treat_none_as_null = true)]
+#[diesel(table_name = payment_intents, treat_none_as_default_value = false, treat_none_as_null = true)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct IntentRow {
     pub intent_id: IntentId,
@@ -209,7 +213,7 @@ pub struct IntentRow {
 
 /// An event in the inbox.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = processed_events)]
+#[diesel(table_name = processed_events, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct EventRow {
     pub event_id: EventId,
@@ -238,7 +242,7 @@ pub struct EventRow {
 
 /// An anomaly.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = payment_anomalies)]
+#[diesel(table_name = payment_anomalies, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct AnomalyRow {
     pub id: AnomalyId,
@@ -257,7 +261,7 @@ pub struct AnomalyRow {
 
 /// A row of the journal.
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = audit_log)]
+#[diesel(table_name = audit_log, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct AuditRow {
     pub id: AuditId,
@@ -286,7 +290,7 @@ pub struct Sealed {
 
 /// What is added to an agency's totals of one status.
 #[derive(Clone, Debug, PartialEq, Eq, Insertable)]
-#[diesel(table_name = agency_totals)]
+#[diesel(table_name = agency_totals, treat_none_as_default_value = false)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct TotalChange {
     pub agency_id: AgencyId,

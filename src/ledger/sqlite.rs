@@ -6,22 +6,18 @@
 //! Durability: WAL with `synchronous=FULL`, so an answered write survives loss of power.
 
 mod lock;
+mod readers;
 mod sealing;
 mod writer;
 
-use std::{
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::Path, pin::Pin, time::Duration};
 
 use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 
 pub use lock::ServerLock;
+use readers::Readers;
 use writer::Writer;
 
 use super::{Tx, TxFuture, catch_panic};
@@ -62,8 +58,8 @@ macro_rules! is_one_of {
 #[path = "statements/mod.rs"]
 pub mod statements;
 
-/// Readers beside the writer: more than the cores, since a reader may wait for the disk.
-const READERS: usize = 8;
+/// Pages each connection keeps. The operating system keeps the file's anyway, and copying one from there is quick.
+const CACHE_KIB: u32 = 2 * 1024;
 /// How long a statement waits for another process's lock before it gives up; then the caller is told `BUSY`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -90,22 +86,13 @@ impl SpawnBlocking for InPlace {
 #[derive(Clone)]
 pub struct SqliteLedger {
     writer: Writer,
-    readers: Arc<Readers>,
-}
-
-struct Readers {
-    path: PathBuf,
-    /// One permit per connection that may be out; a connection is opened when first needed.
-    permits: Semaphore,
-    idle: Mutex<Vec<Tx>>,
+    readers: Readers,
 }
 
 impl SqliteLedger {
     /// Opens the file, which must have been migrated.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let readers =
-            Readers { path: path.to_owned(), permits: Semaphore::new(READERS), idle: Mutex::new(Vec::new()) };
-        Ok(Self { writer: Writer::start(path)?, readers: Arc::new(readers) })
+        Ok(Self { writer: Writer::start(path)?, readers: Readers::start(path)? })
     }
 
     /// See [`super::Ledger::read`].
@@ -114,28 +101,7 @@ impl SqliteLedger {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
-        let permit = tokio::time::timeout(super::postgres::POOL_WAIT, readers.permits.acquire())
-            .await
-            .map_err(|_| Error::busy())?
-            .map_err(|_| Error::internal("the readers are closed"))?;
-        let idle = readers.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let path = readers.path.clone();
-        let (tx, out) = tokio::task::spawn_blocking(move || {
-            let mut tx = match idle {
-                Some(tx) => tx,
-                None => Tx::Sqlite(connect(&path)?),
-            };
-            let out = at_once(catch_panic(look(&mut tx)));
-            Ok::<_, Error>((tx, out))
-        })
-        .await
-        .map_err(|_| Error::internal("a reader panicked"))??;
-        if let Ok(mut idle) = readers.idle.lock() {
-            idle.push(tx);
-        }
-        drop(permit);
-        out
+        self.readers.read(look).await
     }
 
     /// See [`super::Ledger::write`]. What comes in a crowd is committed together in any case.
@@ -146,6 +112,14 @@ impl SqliteLedger {
     {
         self.writer.write(work).await
     }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| Error::internal(format!("{name}: {error}")))
 }
 
 /// The result of a transaction's future, which has waited for nothing but statements.
@@ -165,7 +139,7 @@ pub fn connect_blocking(path: &Path) -> Result<SqliteConnection, Error> {
         SqliteConnection::establish(url).map_err(|error| Error::internal(format!("{url}: {error}")))?;
     connection.batch_execute(&format!(
         "pragma busy_timeout = {}; pragma journal_mode = wal; pragma synchronous = full;
-         pragma foreign_keys = on; pragma cache_size = -16384; pragma temp_store = memory;",
+         pragma foreign_keys = on; pragma cache_size = -{CACHE_KIB}; pragma temp_store = memory;",
         BUSY_TIMEOUT.as_millis()
     ))?;
     Ok(connection)

@@ -1,17 +1,21 @@
 //! The index of statements: each is one line here and one function in `ledger/statements`.
 
 use diesel_async::pooled_connection::bb8::PooledConnection;
+use futures_util::lock::Mutex;
 
 use super::{postgres, rows::*, sql_types::Sha256, sqlite, statements_input::*};
 use crate::{domain::*, error::Error};
 
-/// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements.
+/// A connection, inside a transaction where [`super::Ledger::write`] lent it. Its methods are the statements. Those that
+/// do not depend on each other are best asked for at once, with `try_join!`: where they are made for many jobs together
+/// they share a round trip, and elsewhere they come one after another. What was asked for and is dropped before it is
+/// answered, is not done.
 #[allow(clippy::large_enum_variant, reason = "few exist, and each is used hot")]
 pub enum Tx {
     /// Embedded.
-    Sqlite(sqlite::Conn),
+    Sqlite(Mutex<sqlite::Conn>),
     /// Taken from the pool.
-    Postgres(PooledConnection<'static, postgres::Conn>),
+    Postgres(Mutex<PooledConnection<'static, postgres::Conn>>),
     /// Shared with others. Statements marked `=> together` are made for all who wait for one of the kind.
     Together(postgres::Seat),
 }
@@ -23,10 +27,14 @@ macro_rules! statements {
         impl Tx {
             $($(
                 $(#[$doc])*
-                pub async fn $name(&mut self, $($arg: $type),*) -> Result<$out, Error> {
+                pub async fn $name(&self, $($arg: $type),*) -> Result<$out, Error> {
                     match self {
-                        Self::Sqlite(c) => Ok(sqlite::statements::$subject::$name(c, $($arg),*).await?),
-                        Self::Postgres(c) => Ok(postgres::statements::$subject::$name(c, $($arg),*).await?),
+                        Self::Sqlite(connection) => {
+                            Ok(sqlite::statements::$subject::$name(&mut *connection.lock().await, $($arg),*).await?)
+                        }
+                        Self::Postgres(connection) => {
+                            Ok(postgres::statements::$subject::$name(&mut *connection.lock().await, $($arg),*).await?)
+                        }
                         Self::Together(seat) => {
                             statements!(@together seat, $subject, $name($($arg),*) $(, $set)?)
                         }
@@ -36,7 +44,7 @@ macro_rules! statements {
         }
     };
     (@together $seat:ident, $subject:ident, $name:ident($($arg:ident),*)) => {
-        Ok(postgres::statements::$subject::$name(&mut *$seat.borrow().await?, $($arg),*).await?)
+        Ok($seat.note(postgres::statements::$subject::$name(&mut *$seat.borrow().await?, $($arg),*).await)?)
     };
     (@together $seat:ident, $subject:ident, $name:ident($($arg:ident),*), together) => {
         $seat.$name(($($arg.own()),*)).await
@@ -130,8 +138,8 @@ statements! {
     payments {
         /// Adds a payment unless its idempotency key or its task's only place is taken; says whether it did.
         => together insert_payment(row: &PaymentRow) -> bool;
-        /// One payment of an agency, with its newest session.
-        => together payment(agency: AgencyId, id: PaymentId) -> Option<(PaymentRow, Option<SessionRow>)>;
+        /// One payment of an agency, as it is shown.
+        => together payment(agency: AgencyId, id: PaymentId) -> Option<ShownPayment>;
         /// One payment of any agency.
         payment_by_id(id: PaymentId) -> Option<PaymentRow>;
         /// One payment, locked.
@@ -140,8 +148,8 @@ statements! {
         => together payment_by_key(agency: AgencyId, key: &IdempotencyKey) -> Option<PaymentRow>;
         /// The payment of a task that is under way.
         => together open_payment_of_task(agency: AgencyId, task: &HostId) -> Option<PaymentId>;
-        /// A page of payments with their newest sessions, newest first.
-        payment_page(page: &PaymentPage) -> Vec<(PaymentRow, Option<SessionRow>)>;
+        /// A page of payments as they are shown, newest first.
+        => together payment_page(page: &PaymentPage) -> Vec<ShownPayment>;
         /// Writes the changing columns of a payment. Only the journal calls it.
         => together update_payment(row: &PaymentRow) -> ();
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Digest;
 
-use super::{CheckoutLink, cause, renew_checkout};
+use super::{CheckoutLink, cause, newest_session, renew_checkout};
 use crate::{
     checkout,
     domain::{
@@ -80,9 +80,7 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
 
 /// Whether the payment's link is over: expired, or used up.
 async fn link_is_dead(call: &Call, id: PaymentId) -> Result<bool, Error> {
-    let agency = call.caller.agency_id;
-    let found = call.app.ledger.read(move |tx| async move { tx.payment(agency, id).await }.boxed()).await?;
-    let session = found.and_then(|(_, session)| session);
+    let session = newest_session(call, id).await?;
     Ok(session.is_some_and(|session| match session.state {
         SessionState::Dead => true,
         SessionState::Open => session.expires_at.is_some_and(|at| at <= Timestamp::now()),

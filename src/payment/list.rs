@@ -42,6 +42,6 @@ pub async fn run(call: Call, input: Input) -> Result<Page<Payment>, Error> {
         limit: limit.and_one(),
     };
     let ledger = &call.app.ledger;
-    let rows = ledger.read(move |tx| async move { tx.payment_page(&page).await }.boxed()).await?;
-    Ok(Page::of(rows, limit, |(row, _)| Cursor::of_id(List::Payments, row.id.0), Payment::from))
+    let rows = ledger.list_together(move |tx| async move { tx.payment_page(&page).await }.boxed()).await?;
+    Ok(Page::of(rows, limit, |row| Cursor::of_id(List::Payments, row.id.0), Payment::from))
 }

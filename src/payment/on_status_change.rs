@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     ledger::{
         ChangesAfter, Ledger, Tx, TxFuture,
-        rows::{ChangeRow, PaymentRow, SessionRow},
+        rows::{ChangeRow, PaymentRow, SessionRow, ShownPayment},
     },
     rpc::procedure::Call,
 };
@@ -162,7 +162,7 @@ impl Follower {
             return Ok(None);
         };
         self.place = Place::After { sequence, past: Vec::new() };
-        Ok(Some(StatusChange { sequence, payment: Payment::from((row, session)) }))
+        Ok(Some(StatusChange { sequence, payment: Payment::from(ShownPayment::from((row, session))) }))
     }
 
     /// The next change after the follower's place, if it has a number already.

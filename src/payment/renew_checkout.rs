@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{CheckoutLink, cause, lock_own, payment_id};
+use super::{CheckoutLink, cause, lock_own, newest_session, payment_id};
 use crate::{
     App,
     checkout::{self, ReadBack},
@@ -65,13 +65,6 @@ async fn link(app: &App, renewed: Renewed, request_id: &str) -> Result<String, E
         Renewed::Unknown(payment) => checkout::link(app, &payment, request_id).await,
         Renewed::Replaced(payment, session) => checkout::ask(app, &payment, &session, Some(request_id)).await,
     }
-}
-
-async fn newest_session(call: &Call, id: PaymentId) -> Result<Option<SessionRow>, Error> {
-    let agency = call.caller.agency_id;
-    let look = call.app.ledger.read(move |tx| async move { tx.payment(agency, id).await }.boxed());
-    let found = look.await?.ok_or_else(|| Error::not_found("payment", id))?;
-    Ok(found.1.filter(|_| found.0.status.awaits_tenant()))
 }
 
 fn is_past_expiry(session: &SessionRow) -> bool {

@@ -7,10 +7,9 @@ use serde_json::Value;
 use crate::{
     domain::{
         AgencyId, AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, AuditId, FreeText, HostId, IntentId,
-        Label, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, SessionState,
-        Timestamp,
+        Label, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, Timestamp,
     },
-    ledger::rows::{AnomalyRow, AuditRow, ChangeRow, PaymentRow, SessionRow},
+    ledger::rows::{AnomalyRow, AuditRow, ChangeRow, PaymentRow, SessionRow, ShownPayment},
 };
 
 /// A payment and its link.
@@ -77,36 +76,23 @@ pub struct Payment {
     pub updated_at: Timestamp,
 }
 
-impl From<(PaymentRow, Option<SessionRow>)> for Payment {
-    fn from((row, session): (PaymentRow, Option<SessionRow>)) -> Self {
-        let PaymentRow {
+impl From<ShownPayment> for Payment {
+    fn from(row: ShownPayment) -> Self {
+        let ShownPayment {
             id,
             agency_id: _,
-            version: _,
             status,
             payment_type,
             method,
             method_forced,
-            limit_applied_pence: _,
             amount_pence,
             currency,
             description,
             tenancy_id,
             todo_id,
             custom_payment_task_id,
-            idempotency_key: _,
-            params_sha256: _,
-            latest_attempt: _,
-            cancelled_at: _,
-            cancelled_by: _,
             manually_paid_at,
-            manually_paid_by: _,
             manual_payment_reference,
-            manual_refund_marked: _,
-            refund_marked_at: _,
-            refund_marked_by: _,
-            refund_reference: _,
-            refund_reason: _,
             payment_intent_id,
             paid_at,
             failure_reason,
@@ -116,14 +102,10 @@ impl From<(PaymentRow, Option<SessionRow>)> for Payment {
             created_by,
             created_at,
             updated_at,
+            link_url,
+            link_expires_at,
         } = row;
-        // A link is live while a tenant may still use it to pay what is owed.
-        let live = session.filter(|session| {
-            status.awaits_tenant()
-                && session.state == SessionState::Open
-                && session.expires_at.is_some_and(|at| at > Timestamp::now())
-        });
-        let (checkout_url, checkout_expires_at) = live.map_or((None, None), |s| (s.url, s.expires_at));
+        let is_live = link_expires_at.is_some_and(|at| at > Timestamp::now());
         Self {
             id,
             status,
@@ -136,8 +118,8 @@ impl From<(PaymentRow, Option<SessionRow>)> for Payment {
             tenancy_id,
             todo_id,
             custom_payment_task_id,
-            checkout_url,
-            checkout_expires_at,
+            checkout_url: link_url.filter(|_| is_live),
+            checkout_expires_at: link_expires_at.filter(|_| is_live),
             payment_intent_id,
             manually_paid: manually_paid_at.is_some(),
             manual_payment_reference,
@@ -191,7 +173,7 @@ impl Payment {
             }
             PaymentStatus::Succeeded | PaymentStatus::Refunded => {}
         }
-        Self::from((row, session))
+        Self::from(ShownPayment::from((row, session)))
     }
 }
 

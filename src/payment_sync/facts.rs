@@ -1,5 +1,7 @@
 //! The facts of one payment: from its rows, and back into them.
 
+use futures_util::try_join;
+
 use crate::{
     domain::{
         AttemptBest, Cause, IntentId, PaymentStatus,
@@ -28,13 +30,15 @@ pub struct Subject {
 impl Subject {
     /// Reads the facts of a payment whose row is locked. The linked custom payment task is locked too, since
     /// another payment may be paying it at this moment.
-    pub async fn read(tx: &mut Tx, payment: PaymentRow) -> Result<Self, Error> {
-        let intents = tx.intents_of(payment.id).await?;
-        let sessions = tx.sessions_of(payment.id).await?;
-        let task = match &payment.custom_payment_task_id {
-            Some(task) => tx.lock_task(payment.agency_id, task).await?,
-            None => None,
+    pub async fn read(tx: &Tx, payment: PaymentRow) -> Result<Self, Error> {
+        let task = async {
+            match &payment.custom_payment_task_id {
+                Some(task) => tx.lock_task(payment.agency_id, task).await,
+                None => Ok(None),
+            }
         };
+        let (intents, sessions, task) =
+            try_join!(tx.intents_of(payment.id), tx.sessions_of(payment.id), task)?;
         let paid_by = task.and_then(|task| task.paid_by_payment_id);
         let facts = Facts {
             amount: payment.amount_pence,
@@ -99,7 +103,7 @@ impl Subject {
     /// Writes the intents that changed; answers those that are new.
     pub async fn write_intents(
         &self,
-        tx: &mut Tx,
+        tx: &Tx,
         before: &Facts,
         what: &Happening,
         cause: &Cause,

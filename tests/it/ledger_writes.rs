@@ -29,8 +29,8 @@ fn agency(name: &str) -> AgencyRow {
 
 async fn sql(tx: &mut Tx, statement: &str) -> Result<(), Error> {
     match tx {
-        Tx::Sqlite(connection) => connection.batch_execute(statement).await?,
-        Tx::Postgres(connection) => (**connection).batch_execute(statement).await?,
+        Tx::Sqlite(connection) => connection.get_mut().batch_execute(statement).await?,
+        Tx::Postgres(connection) => (**connection.get_mut()).batch_execute(statement).await?,
         _ => return Err(Error::internal("closed")),
     }
     Ok(())

@@ -1,30 +1,45 @@
 //! What the jobs of a group want done: the statements that have a form for sets, one line each.
 //!
 //! A line gives the statement's name, what it is asked with and what it answers, and says whether it only looks,
-//! locks the row it is asked for, or writes. The forms themselves are in `sets`.
+//! locks the row it is asked for, writes and tells how that went, or is posted: a write that always goes well, and that
+//! nobody waits for. The forms themselves are in `sets`.
 
 use diesel::QueryResult;
+use diesel_async::SimpleAsyncConnection;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, try_join_all},
+};
 use tokio::sync::oneshot;
 
 use super::{
     Conn, sets,
-    together::{LockKey, Locks, Pooled, Seat},
+    together::{LockKey, Locks, Seat},
 };
 use crate::{
     domain::*,
     error::Error,
-    ledger::{rows::*, sql_types::Sha256},
+    ledger::{PaymentPage, rows::*, sql_types::Sha256},
 };
 
 /// One job's request.
 struct Asked<A, O> {
     index: usize,
     with: A,
-    reply: oneshot::Sender<O>,
+    /// `None` where it was posted.
+    reply: Option<oneshot::Sender<O>>,
 }
 
 /// Those that can be done now, and those that must wait.
 type Sorted<A, O> = (Vec<Asked<A, O>>, Vec<Asked<A, O>>);
+
+/// What a round has done.
+pub struct Done {
+    /// How many requests.
+    pub served: usize,
+    /// Whose writes changed something.
+    pub wrote: Vec<usize>,
+}
 
 macro_rules! requests {
     ($($effect:ident $name:ident($with:ty) -> $out:ty;)*) => {
@@ -32,69 +47,115 @@ macro_rules! requests {
         #[derive(Default)]
         pub struct Requests {
             $($name: Vec<Asked<$with, $out>>,)*
+            /// Who waits for nothing but that all of this is done.
+            pub end_of_round: Vec<oneshot::Sender<()>>,
         }
 
         impl Seat {
-            $(pub async fn $name(&self, with: $with) -> Result<$out, Error> {
-                let index = self.index;
-                self.ask(|requests, reply| requests.$name.push(Asked { index, with, reply })).await
-            })*
+            $(requests!(@ask $effect $name($with) -> $out);)*
         }
 
         impl Requests {
-            /// Does what can be done, one statement for each kind; says how many requests that were. Those for rows
-            /// that another job has locked stay.
+            /// Whether this job has posted what is not done yet.
+            pub fn has_posts_of(&self, index: usize) -> bool {
+                $(self.$name.iter().any(|one| one.index == index && one.reply.is_none()))||*
+            }
+
+            /// Whether anything of this job's is not done yet.
+            pub fn has_any_of(&self, index: usize) -> bool {
+                $(self.$name.iter().any(|one| one.index == index))||*
+            }
+
+            /// Whether everything is done.
+            pub fn is_empty(&self) -> bool {
+                self.end_of_round.is_empty() $(&& self.$name.is_empty())*
+            }
+
+            /// Does what can be done, after `begin` where that is still to be done: one statement for each kind, all sent
+            /// at once. They answer for different jobs, or for one that said it does not matter which comes first.
+            /// Requests for rows that another job has locked stay.
             pub async fn serve(
                 &mut self,
-                connection: &mut Pooled,
+                connection: &Conn,
+                begin: Option<&'static str>,
                 locks: &mut Locks,
-                mut wrote: impl FnMut(usize),
-            ) -> QueryResult<usize> {
-                let mut served = 0;
+            ) -> QueryResult<Done> {
+                let mut served = self.end_of_round.len();
+                let mut sent: Vec<BoxFuture<'_, QueryResult<Vec<usize>>>> = Vec::new();
+                if let Some(begin) = begin {
+                    let begin = async move { (&mut &*connection).batch_execute(begin).await.map(|()| Vec::new()) };
+                    let writes = $($effect::WRITES && !self.$name.is_empty())||*;
+                    // Should it fail alone, what is sent along is done outside of any transaction.
+                    if writes {
+                        begin.await?;
+                    } else {
+                        sent.push(begin.boxed());
+                    }
+                }
                 $(if !self.$name.is_empty() {
+                    let waits = self.$name.len();
+                    self.$name.retain(|one| one.reply.as_ref().is_none_or(|reply| !reply.is_closed()));
+                    served += waits - self.$name.len();
                     let (ready, others) = $effect::ready(std::mem::take(&mut self.$name), locks);
                     self.$name = others;
                     served += ready.len();
-                    let write = async |connection: &mut Conn, with: &[$with]| sets::$name(connection, with).await;
-                    answer(connection, ready, write, |index, out| {
-                        if $effect::changes(out) {
-                            wrote(index);
-                        }
-                    })
-                    .await?;
+                    if !ready.is_empty() {
+                        let make = async |connection: &Conn, with: &[$with]| sets::$name(&mut &*connection, with).await;
+                        sent.push(answer(connection, ready, make, $effect::changes).boxed());
+                    }
                 })*
-                Ok(served)
+                let wrote = try_join_all(sent).await?.concat();
+                for reply in self.end_of_round.drain(..) {
+                    // Fails only where the job was dropped with its group.
+                    let _ = reply.send(());
+                }
+                Ok(Done { served, wrote })
             }
+        }
+    };
+    (@ask post $name:ident($with:ty) -> $out:ty) => {
+        pub async fn $name(&self, with: $with) -> Result<(), Error> {
+            let index = self.index;
+            let is_there = |requests: &Requests| requests.$name.iter().any(|one| one.index == index);
+            self.post(is_there, |requests| requests.$name.push(Asked { index, with, reply: None })).await
+        }
+    };
+    (@ask $effect:ident $name:ident($with:ty) -> $out:ty) => {
+        pub async fn $name(&self, with: $with) -> Result<$out, Error> {
+            let index = self.index;
+            self.ask(|requests, reply| requests.$name.push(Asked { index, with, reply: Some(reply) })).await
         }
     };
 }
 
+/// Makes one statement for all who asked; says whose request changed something.
 async fn answer<A, O>(
-    connection: &mut Conn,
+    connection: &Conn,
     asked: Vec<Asked<A, O>>,
-    make: impl AsyncFnOnce(&mut Conn, &[A]) -> QueryResult<Vec<O>>,
-    mut note: impl FnMut(usize, &O),
-) -> QueryResult<()> {
-    if asked.is_empty() {
-        return Ok(());
-    }
+    make: impl AsyncFnOnce(&Conn, &[A]) -> QueryResult<Vec<O>>,
+    changes: fn(&O) -> bool,
+) -> QueryResult<Vec<usize>> {
     let mut with = Vec::with_capacity(asked.len());
     let mut askers = Vec::with_capacity(asked.len());
     for Asked { index, with: one, reply } in asked {
         with.push(one);
         askers.push((index, reply));
     }
-    let outs = make(connection, &with).await?;
-    for ((index, reply), out) in askers.into_iter().zip(outs) {
-        note(index, &out);
-        // Fails only where the job was dropped with its group.
-        let _ = reply.send(out);
+    let mut wrote = Vec::new();
+    for ((index, reply), out) in askers.into_iter().zip(make(connection, &with).await?) {
+        wrote.extend(changes(&out).then_some(index));
+        if let Some(reply) = reply {
+            // Fails only where the job was dropped with its group.
+            let _ = reply.send(out);
+        }
     }
-    Ok(())
+    Ok(wrote)
 }
 
 /// Statements that only look.
 mod look {
+    pub const WRITES: bool = false;
+
     use super::{Asked, Locks, Sorted};
 
     pub fn ready<A, O>(asked: Vec<Asked<A, O>>, _: &Locks) -> Sorted<A, O> {
@@ -108,7 +169,7 @@ mod look {
 
 /// Statements that lock the row they look at.
 mod lock {
-    pub use super::look::changes;
+    pub use super::look::{WRITES, changes};
     use super::{Asked, Lockable, Locks, Sorted};
 
     pub fn ready<A: Lockable, O>(asked: Vec<Asked<A, O>>, locks: &mut Locks) -> Sorted<A, O> {
@@ -116,13 +177,23 @@ mod lock {
     }
 }
 
-/// Statements that write.
+/// Statements that write, and tell whether they did.
 mod write {
-    use super::Change;
+    pub const WRITES: bool = true;
     pub use super::look::ready;
 
-    pub fn changes<O: Change>(out: &O) -> bool {
-        out.is_change()
+    pub fn changes(out: &bool) -> bool {
+        *out
+    }
+}
+
+/// Statements that write, and have nothing to tell.
+mod post {
+    pub use super::look::ready;
+    pub use super::write::WRITES;
+
+    pub fn changes(_: &()) -> bool {
+        true
     }
 }
 
@@ -143,23 +214,6 @@ impl Lockable for (AgencyId, HostId) {
     }
 }
 
-/// Whether the answer to a write says that something was written.
-trait Change {
-    fn is_change(&self) -> bool;
-}
-
-impl Change for () {
-    fn is_change(&self) -> bool {
-        true
-    }
-}
-
-impl Change for bool {
-    fn is_change(&self) -> bool {
-        *self
-    }
-}
-
 requests! {
     look token_by_hash(Sha256) -> Option<TokenRow>;
     look event(EventId) -> Option<EventRow>;
@@ -168,7 +222,8 @@ requests! {
     look payment_by_key((AgencyId, IdempotencyKey)) -> Option<PaymentRow>;
     look todo((AgencyId, HostId)) -> Option<TodoRow>;
     look agency(AgencyId) -> Option<AgencyRow>;
-    look payment((AgencyId, PaymentId)) -> Option<(PaymentRow, Option<SessionRow>)>;
+    look payment((AgencyId, PaymentId)) -> Option<ShownPayment>;
+    look payment_page(PaymentPage) -> Vec<ShownPayment>;
     look payment_totals(AgencyId) -> Vec<(PaymentStatus, i64, i64)>;
     lock lock_payment(PaymentId) -> Option<PaymentRow>;
     look session((PaymentId, i32)) -> Option<SessionRow>;
@@ -180,11 +235,11 @@ requests! {
     write complete_todo((AgencyId, HostId, String, Timestamp)) -> bool;
     write pay_task((AgencyId, HostId, PaymentId, Timestamp)) -> bool;
     write insert_payment(PaymentRow) -> bool;
-    write update_payment(PaymentRow) -> ();
-    write insert_session(SessionRow) -> ();
-    write update_session(SessionRow) -> ();
-    write insert_audit(AuditRow) -> ();
-    write wake_events_of_intent((IntentId, Timestamp)) -> ();
-    write wake_events_of_session((SessionId, Timestamp)) -> ();
+    post update_payment(PaymentRow) -> ();
+    post insert_session(SessionRow) -> ();
+    post update_session(SessionRow) -> ();
+    post insert_audit(AuditRow) -> ();
+    post wake_events_of_intent((IntentId, Timestamp)) -> ();
+    post wake_events_of_session((SessionId, Timestamp)) -> ();
     write insert_event(EventRow) -> bool;
 }

@@ -1,55 +1,55 @@
 //! Jobs that queue up share a connection: one transaction, one commit, and one statement where several jobs ask
 //! the same kind of question.
 //!
-//! The jobs of a group run in step. Each is polled until it waits for a statement; what they wait for is then
-//! sent to the database, all statements of one kind as one (`sets`), and everybody goes on with their answers.
-//! The jobs themselves know nothing of this: alone or together they are the same code. A statement without a form
-//! for sets is made by its job alone, on the connection it is lent for that moment.
+//! The jobs of a group run in step, in rounds. Each is polled until it waits for a statement; what they wait for is then
+//! sent to the database in one go, all statements of one kind as one (`sets`), and everybody goes on with their answers.
+//! Nobody waits for a write that has nothing to tell; it goes with the next round. The jobs themselves know nothing of
+//! this: alone or together they are the same code. A statement without a form for sets is made by its job alone, on the
+//! connection it is lent for that moment.
 //!
 //! Within a group a row lock can't keep two jobs apart, since the transaction is theirs both. So the group keeps
-//! its own: a job that asks for a row another job has locked waits until that one is done.
+//! its own: a job that asks for a row another job has locked waits until that one is done, its last writes included.
 //!
 //! A group stands or falls as a whole. If a statement fails, or a job that has written something does, all is
 //! rolled back and every job runs again in a transaction of its own, as if it had never been in a group.
 
 mod desk;
+mod job;
+mod queue;
 
 use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use diesel_async::pooled_connection::bb8::PooledConnection;
+use diesel_async::{SimpleAsyncConnection, pooled_connection::PoolableConnection};
 use futures_util::FutureExt;
-use tokio::sync::{
-    mpsc::{self, error::SendTimeoutError},
-    oneshot,
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
 };
-use tracing::Instrument;
 
 pub use desk::{LockKey, Locks, Seat};
 
 use desk::Desk;
+use job::{Alone, Ended, Job, Running, Task};
+use queue::Queue;
 
-use super::{Conn, POOL_WAIT, Pool};
+use super::{Conn, Pool};
 use crate::{
     error::Error,
-    ledger::{Tx, TxFuture, catch_panic},
+    ledger::{
+        Tx, TxFuture, secret,
+        waiting::{self, Claim},
+    },
 };
 
-/// Jobs of one group at most: bounds how long the first of them waits for the last.
-const MAX_GROUP: usize = 64;
-/// Jobs that may wait; past it callers wait for room.
-const QUEUE: usize = 4_096;
-
-/// A connection of the pool.
-pub type Pooled = PooledConnection<'static, Conn>;
+/// How long a group waits for a row: longer than any other group holds one. Its jobs had better run apart then, so that
+/// the others need not wait for it.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// Whether a group is a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +67,22 @@ pub struct Together {
 }
 
 impl Together {
-    /// Starts so many workers; each has one connection at a time.
-    pub fn start(pool: &Pool, purpose: Purpose, workers: usize) -> Self {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let queue = Arc::new(tokio::sync::Mutex::new(queue));
+    /// Starts so many workers, each with a connection and a thread of its own: a group waits for its database many times,
+    /// and waking a thread of the shared runtime each time would take longer than most statements.
+    pub fn start(url: &secret::Url, pool: &Pool, purpose: Purpose, workers: usize) -> Result<Self, Error> {
+        let (jobs, queue) = mpsc::channel(waiting::QUEUE);
+        let queue = Arc::new(Queue::new(queue));
+        let failed = |error: std::io::Error| Error::internal(format!("a worker's thread: {error}"));
         for _ in 0..workers {
-            tokio::spawn(work(Arc::clone(&queue), pool.clone(), purpose));
+            let line = Line { url: url.clone(), connection: None, purpose };
+            let alone = Alone { pool: pool.clone(), runtime: Handle::current() };
+            let work = work(Arc::clone(&queue), alone, line);
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+            let thread = std::thread::Builder::new().name("postgres-group".into());
+            thread.spawn(move || runtime.block_on(work)).map_err(failed)?;
         }
-        Self { jobs }
+        Ok(Self { jobs })
     }
 
     /// Queues a job and waits for its answer.
@@ -83,81 +91,97 @@ impl Together {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
     {
-        let (answer, mut answered) = oneshot::channel();
-        let span = tracing::Span::current();
-        let claimed = Arc::new(AtomicBool::new(false));
-        let task = Task { work, out: Arc::default(), answer, span, claimed: Arc::clone(&claimed) };
-        self.jobs.send_timeout(Box::new(task), POOL_WAIT).await.map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => Error::busy(),
-            SendTimeoutError::Closed(_) => Error::internal("the workers have stopped"),
-        })?;
-        let answer = match tokio::time::timeout(POOL_WAIT, &mut answered).await {
-            Ok(answer) => answer,
-            // Nobody has begun it, and now nobody will.
-            Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(Error::busy()),
-            Err(_) => answered.await,
-        };
-        answer.map_err(|_| Error::internal("a worker dropped a job"))?
+        let (answer, answered) = oneshot::channel();
+        let claim = Claim::default();
+        let task = Task::new(work, answer, claim.clone());
+        waiting::queued(&self.jobs, Box::new(task), &claim, answered).await
     }
 }
 
-async fn work(queue: Arc<tokio::sync::Mutex<mpsc::Receiver<Box<dyn Job>>>>, pool: Pool, purpose: Purpose) {
-    loop {
-        let mut group = Vec::new();
-        if queue.lock().await.recv_many(&mut group, MAX_GROUP).await == 0 {
-            return;
+/// A worker's connection, made when first needed and again after it broke.
+struct Line {
+    url: secret::Url,
+    connection: Option<Conn>,
+    purpose: Purpose,
+}
+
+impl Line {
+    /// Takes the connection; whoever is done with it in good order puts it back.
+    async fn take(&mut self) -> Result<Conn, Error> {
+        if let Some(mut connection) = self.connection.take()
+            && !connection.is_broken()
+        {
+            return Ok(connection);
         }
+        let connect = async {
+            let mut connection = super::connect(&self.url).await?;
+            let lock_wait = format!("set lock_timeout = {}", LOCK_WAIT.as_millis());
+            connection.batch_execute(&lock_wait).await?;
+            Ok(connection)
+        };
+        // Something may accept connections there and never say a word.
+        let connected = tokio::time::timeout(waiting::MAX_WAIT, connect).await;
+        connected.unwrap_or_else(|_| Err(Error::internal("PostgreSQL does not answer")))
+    }
+
+    /// What the first round of a group begins with.
+    fn begin(&self) -> Option<&'static str> {
+        (self.purpose == Purpose::Write).then_some("begin")
+    }
+}
+
+async fn work(queue: Arc<Queue>, alone: Alone, mut line: Line) {
+    while let Some(mut group) = queue.next_group().await {
+        let jobs = group.len();
         group.retain(|job| job.claim());
-        if group.is_empty() {
-            continue;
-        }
         // A worker that is gone would be missed by all.
-        if AssertUnwindSafe(run_group(group, &pool, purpose)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(run_group(group, &alone, &mut line)).catch_unwind().await.is_err() {
             tracing::error!("a group panicked; its jobs are told so");
         }
+        queue.is_done(jobs);
     }
 }
 
-async fn run_group(mut group: Vec<Box<dyn Job>>, pool: &Pool, purpose: Purpose) {
-    let mut connection = match pool.connection().await {
+async fn run_group(mut group: Vec<Box<dyn Job>>, alone: &Alone, line: &mut Line) {
+    if group.is_empty() {
+        return;
+    }
+    let connection = match line.take().await {
         Ok(connection) => connection,
-        Err(_) => return group.into_iter().for_each(|job| job.answer(Err(Error::busy()))),
+        Err(error) => {
+            tracing::warn!(cause = error.story(), "no database connection");
+            return group.into_iter().for_each(|job| job.answer(Err(Error::busy())));
+        }
     };
-    let done = match purpose {
-        Purpose::Read => in_step(&mut group, connection, purpose).await.map(drop),
-        Purpose::Write => match super::begin_group(&mut connection).await {
-            Err(error) => Err(error),
-            Ok(()) => match in_step(&mut group, connection, purpose).await {
-                Ok(mut connection) => match super::commit(&mut connection).await {
-                    Ok(()) => Ok(()),
-                    // Whether it stands is not known, so it must not be run again.
-                    Err(error) => {
-                        tracing::error!(
-                            cause = error.story(),
-                            "could not commit; {} writes are in doubt",
-                            group.len()
-                        );
-                        let in_doubt = || Err(Error::internal("the commit is in doubt"));
-                        return group.into_iter().for_each(|job| job.answer(in_doubt()));
-                    }
-                },
-                Err(error) => Err(error),
-            },
-        },
-    };
-    match done {
-        Ok(()) => group.into_iter().for_each(|job| job.answer(Ok(()))),
+    match in_step(&mut group, connection, line).await {
+        Ok(mut connection) => {
+            if line.purpose == Purpose::Write
+                && let Err(error) = connection.batch_execute("commit").await
+            {
+                // Whether it stands is not known, so it must not be run again.
+                let error = Error::from(error);
+                tracing::error!(
+                    cause = error.story(),
+                    "could not commit; {} writes are in doubt",
+                    group.len()
+                );
+                let in_doubt = || Err(Error::internal("the commit is in doubt"));
+                return group.into_iter().for_each(|job| job.answer(in_doubt()));
+            }
+            line.connection = Some(connection);
+            group.into_iter().for_each(|job| job.answer(Ok(())));
+        }
         Err(error) => {
             metrics::counter!("quittance_groups_apart_total").increment(1);
             tracing::debug!(cause = error.story(), jobs = group.len(), "a group comes apart");
-            group.into_iter().for_each(|job| job.alone(pool.clone()));
+            group.into_iter().for_each(|job| job.alone(alone));
         }
     }
 }
 
-/// Runs the jobs to their ends; gives the connection back, or the reason why the group comes apart. A write's
-/// connection is rolled back then.
-async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled, purpose: Purpose) -> Result<Pooled, Error> {
+/// Runs the jobs to their ends; gives the connection back, or the reason why the group comes apart. What was written is
+/// rolled back then.
+async fn in_step(group: &mut [Box<dyn Job>], connection: Conn, line: &mut Line) -> Result<Conn, Error> {
     let desk = Arc::new(Mutex::new(Desk::default()));
     let mut members: Vec<Member> = (0..)
         .zip(group)
@@ -167,7 +191,7 @@ async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled, purpose: Purpos
         })
         .collect();
     let mut connection = Some(connection);
-    let out = rounds(&mut members, &desk, &mut connection).await;
+    let out = rounds(&mut members, &desk, &mut connection, line.begin()).await;
     // Whoever is lent the connection gives it back.
     drop(members);
     let connection = connection.or_else(|| take_up(&desk).returned.take());
@@ -175,8 +199,9 @@ async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled, purpose: Purpos
     match out {
         Ok(()) => Ok(connection),
         Err(error) => {
-            if purpose == Purpose::Write {
-                super::roll_back(&mut connection).await;
+            // One that can't even roll back is not used again.
+            if line.purpose == Purpose::Read || connection.batch_execute("rollback").await.is_ok() {
+                line.connection = Some(connection);
             }
             Err(error)
         }
@@ -187,7 +212,8 @@ async fn in_step(group: &mut [Box<dyn Job>], connection: Pooled, purpose: Purpos
 async fn rounds(
     members: &mut [Member],
     desk: &Mutex<Desk>,
-    connection: &mut Option<Pooled>,
+    connection: &mut Option<Conn>,
+    mut begin: Option<&'static str>,
 ) -> Result<(), Error> {
     let mut locks = Locks::default();
     loop {
@@ -195,18 +221,25 @@ async fn rounds(
         for (index, member) in members.iter_mut().enumerate() {
             // Woken by nobody: whatever they wait for comes from here.
             match member.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(ended) => member.conclude(index, ended, &mut locks)?,
+                Poll::Ready(ended) => member.conclude(index, ended, desk, &mut locks)?,
                 Poll::Pending => waiting = true,
             }
         }
-        if !waiting {
+        if take_up(desk).spoilt {
+            return Err(Error::internal("a statement failed"));
+        }
+        if !waiting && take_up(desk).requests.is_empty() {
             return Ok(());
         }
+        let out = || Error::internal("the connection is out");
         let alone = take_up(desk).alone.pop_front();
         if let Some((index, lend)) = alone {
             let member = &mut members[index];
             member.wrote = true;
-            let lent = connection.take().ok_or_else(|| Error::internal("the connection is out"))?;
+            let mut lent = connection.take().ok_or_else(out)?;
+            if let Some(begin) = begin.take() {
+                lent.batch_execute(begin).await?;
+            }
             if let Err(lent) = lend.send(lent) {
                 *connection = Some(lent);
                 return Err(Error::internal("a job left a statement half way"));
@@ -219,17 +252,21 @@ async fn rounds(
             .await;
             *connection = take_up(desk).returned.take();
             if let Some(ended) = ended {
-                member.conclude(index, ended, &mut locks)?;
+                member.conclude(index, ended, desk, &mut locks)?;
             }
             continue;
         }
         let mut requests = std::mem::take(&mut take_up(desk).requests);
-        let connection = connection.as_mut().ok_or_else(|| Error::internal("the connection is out"))?;
-        let served = requests.serve(connection, &mut locks, |index| members[index].wrote = true).await?;
-        take_up(desk).requests = requests;
-        if served == 0 {
+        let connection = connection.as_ref().ok_or_else(out)?;
+        let done = requests.serve(connection, begin.take(), &mut locks).await?;
+        locks.end_round();
+        if done.served == 0 {
             return Err(Error::internal("a transaction waited for something else"));
         }
+        for index in done.wrote {
+            members[index].wrote = true;
+        }
+        take_up(desk).requests = requests;
     }
 }
 
@@ -249,87 +286,24 @@ impl Member {
         Poll::Ready(ended)
     }
 
-    fn conclude(&self, index: usize, ended: Ended, locks: &mut Locks) -> Result<(), Error> {
+    fn conclude(
+        &self,
+        index: usize,
+        ended: Ended,
+        desk: &Mutex<Desk>,
+        locks: &mut Locks,
+    ) -> Result<(), Error> {
+        // Posted, or left behind.
+        let has_more = take_up(desk).requests.has_any_of(index);
         match ended {
             Ended::Before => {}
+            Ended::Stood if has_more => locks.release_after_round(index),
             Ended::Stood => locks.release(index),
-            Ended::Failed if !self.wrote => locks.release(index),
+            Ended::Failed if !self.wrote && !has_more => locks.release(index),
             Ended::Failed => return Err(Error::internal("a job failed that had written something")),
             Ended::Raced => return Err(Error::internal("a job lost a race")),
         }
         Ok(())
-    }
-}
-
-/// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// In an earlier round.
-    Before,
-    /// With a result.
-    Stood,
-    /// With an error.
-    Failed,
-    /// With an error that may not come again.
-    Raced,
-}
-
-type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
-
-/// A job, whatever its answer is.
-trait Job: Send {
-    /// Starts it on a shared connection; its result is kept.
-    fn begin(&self, tx: Tx) -> Running;
-    /// Hands the kept result over, or the reason why nothing came of it.
-    fn answer(self: Box<Self>, committed: Result<(), Error>);
-    /// Runs it in a transaction of its own, in a task of its own.
-    fn alone(self: Box<Self>, pool: Pool);
-    /// Whether it is to be run: its caller may have given up before anybody began it.
-    fn claim(&self) -> bool;
-}
-
-struct Task<T, F> {
-    work: F,
-    out: Arc<Mutex<Option<Result<T, Error>>>>,
-    answer: oneshot::Sender<Result<T, Error>>,
-    span: tracing::Span,
-    claimed: Arc<AtomicBool>,
-}
-
-impl<T, F> Job for Task<T, F>
-where
-    T: Send + 'static,
-    F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-{
-    fn begin(&self, mut tx: Tx) -> Running {
-        let (work, kept) = (self.work.clone(), Arc::clone(&self.out));
-        let run = async move {
-            let out = catch_panic(async { work(&mut tx).await }).await;
-            let ended = match &out {
-                Ok(_) => Ended::Stood,
-                Err(error) if error.lost_a_race() => Ended::Raced,
-                Err(_) => Ended::Failed,
-            };
-            *take_up(&kept) = Some(out);
-            ended
-        };
-        run.instrument(self.span.clone()).boxed()
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), Error>) {
-        let out = take_up(&self.out).take().unwrap_or_else(|| Err(Error::internal("a job that did not run")));
-        // The caller may have stopped waiting; a write stands all the same.
-        let _ = self.answer.send(committed.and(out));
-    }
-
-    fn alone(self: Box<Self>, pool: Pool) {
-        let Self { work, answer, span, .. } = *self;
-        let run = async move { answer.send(pool.write(work).await) };
-        tokio::spawn(run.map(drop).instrument(span));
-    }
-
-    fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::AcqRel)
     }
 }
 

@@ -41,7 +41,7 @@ pub async fn add_to_totals(conn: &mut Conn, changes: &[TotalChange]) -> QueryRes
             totals::total_pence.eq(totals::total_pence + change.total_pence),
         );
         if fixed!(diesel::update(row).set(sum)).execute(conn).await? == 0 {
-            diesel::insert_into(totals::agency_totals).values(change).execute(conn).await?;
+            fixed!(diesel::insert_into(totals::agency_totals).values(change)).execute(conn).await?;
         }
     }
     Ok(())

@@ -22,16 +22,14 @@ use diesel::{
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{at_once, catch_panic, connect, connect_blocking};
+use super::{at_once, catch_panic, connect, connect_blocking, spawn};
 use crate::{
     error::Error,
-    ledger::{Tx, TxFuture},
+    ledger::{Tx, TxFuture, waiting::QUEUE},
 };
 
 /// Jobs in one commit at most: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 64;
-/// Jobs that may wait; past it callers wait for room.
-const QUEUE: usize = 4_096;
 /// How often the log is copied into the database, off the writer's thread.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
 /// Log pages (of 4 KiB) past which the writer itself finishes the copying, so that the log can start over.
@@ -55,7 +53,7 @@ impl Writer {
             let writer_is_gone = jobs.downgrade();
             move || checkpoint(&path, &restart_due, || writer_is_gone.strong_count() == 0)
         })?;
-        spawn("sqlite-writer", move || write_batches(Tx::Sqlite(connection), queue, &restart_due))?;
+        spawn("sqlite-writer", move || write_batches(Tx::Sqlite(connection.into()), queue, &restart_due))?;
         Ok(Self { jobs })
     }
 
@@ -70,14 +68,6 @@ impl Writer {
         self.jobs.send(Box::new(task)).await.map_err(|_| Error::internal("the writer has stopped"))?;
         answered.await.map_err(|_| Error::internal("the writer dropped a job"))?
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(body)
-        .map(drop)
-        .map_err(|error| Error::internal(format!("{name}: {error}")))
 }
 
 /// What the writer is given: a piece of work, and whom to tell.
@@ -152,7 +142,9 @@ fn write_batch(
         if !stands && !behind_savepoints {
             roll_back(tx);
             begin(tx)?;
-            (behind_savepoints, done) = (true, 0);
+            behind_savepoints = true;
+            // Nothing but its own was undone if it was the first.
+            done = if done == 1 { 1 } else { 0 };
         }
         if done == batch.len() && done < MAX_BATCH {
             batch.extend(queue.try_recv());
@@ -166,13 +158,11 @@ fn in_savepoint<T, F>(tx: &mut Tx, work: F) -> Result<T, Error>
 where
     F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
 {
-    let Tx::Sqlite(connection) = tx else { return Err(Error::busy()) };
-    run(connection, SyncManager::begin_transaction)?;
+    run(connection(tx), SyncManager::begin_transaction)?;
     let out = in_the_open(tx, work);
-    let Tx::Sqlite(connection) = tx else { return Err(Error::busy()) };
     match &out {
-        Ok(_) => run(connection, SyncManager::commit_transaction)?,
-        Err(_) => run(connection, SyncManager::rollback_transaction)?,
+        Ok(_) => run(connection(tx), SyncManager::commit_transaction)?,
+        Err(_) => run(connection(tx), SyncManager::rollback_transaction)?,
     }
     out
 }
@@ -187,7 +177,7 @@ where
 
 fn connection(tx: &mut Tx) -> &mut super::Conn {
     match tx {
-        Tx::Sqlite(connection) => connection,
+        Tx::Sqlite(connection) => connection.get_mut(),
         Tx::Postgres(_) | Tx::Together(_) => {
             unreachable!("the writer was started with a SQLite connection")
         }

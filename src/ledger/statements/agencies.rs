@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub async fn insert_agency(conn: &mut Conn, row: &AgencyRow) -> QueryResult<()> {
-    diesel::insert_into(dsl::agencies).values(row).execute(conn).await.map(drop)
+    fixed!(diesel::insert_into(dsl::agencies).values(row)).execute(conn).await.map(drop)
 }
 
 pub async fn agency(conn: &mut Conn, id: AgencyId) -> QueryResult<Option<AgencyRow>> {

@@ -28,7 +28,7 @@ macro_rules! with_payment {
 }
 
 pub async fn insert_audit(conn: &mut Conn, row: &AuditRow) -> QueryResult<()> {
-    diesel::insert_into(dsl::audit_log).values(row).execute(conn).await.map(drop)
+    fixed!(diesel::insert_into(dsl::audit_log).values(row)).execute(conn).await.map(drop)
 }
 
 pub async fn payment_trail(

@@ -25,7 +25,7 @@ pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryR
 }
 
 pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
-    let insert = diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing();
+    let insert = fixed!(diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing());
     Ok(insert.execute(conn).await? == 1)
 }
 

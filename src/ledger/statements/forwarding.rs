@@ -45,7 +45,8 @@ macro_rules! new_agencies {
 
 pub async fn begin_forwarding(conn: &mut Conn, now: Timestamp) -> QueryResult<()> {
     let row = (jobs::kind.eq(JOB.0), jobs::key.eq(JOB.1), jobs::due_at.eq(now), jobs::tries.eq(0));
-    if diesel::insert_into(jobs::jobs).values(row).on_conflict_do_nothing().execute(conn).await? == 0 {
+    if fixed!(diesel::insert_into(jobs::jobs).values(row).on_conflict_do_nothing()).execute(conn).await? == 0
+    {
         return Ok(());
     }
     for agency in agencies::agencies.select(agencies::id).load::<AgencyId>(conn).await? {

@@ -20,7 +20,7 @@ pub async fn intents_of(conn: &mut Conn, payment: PaymentId) -> QueryResult<Vec<
 }
 
 pub async fn put_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<bool> {
-    let insert = diesel::insert_into(dsl::payment_intents).values(row).on_conflict_do_nothing();
+    let insert = fixed!(diesel::insert_into(dsl::payment_intents).values(row).on_conflict_do_nothing());
     if insert.execute(conn).await? == 1 {
         return Ok(true);
     }

@@ -1,58 +1,32 @@
 //! The ledger's rows themselves.
 
 use diesel::{
-    expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate},
+    dsl::SqlTypeOf,
     prelude::*,
-    query_builder::{AstPass, QueryFragment, QueryId},
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::Bool,
 };
 use diesel_async::RunQueryDsl;
 
 use super::{Conn, Db};
 use crate::{
-    domain::{AgencyId, HostId, IdempotencyKey, PaymentId, PaymentStatus, PaymentType},
+    domain::{AgencyId, HostId, IdempotencyKey, PaymentId},
     ledger::{
         PaymentPage,
-        rows::{PaymentChange, PaymentRow, SessionRow},
+        rows::{PaymentChange, PaymentRow, ShownPayment},
         sql_types as st,
     },
-    schema::payments_ledger::dsl,
+    schema::{checkout_sessions, payments_ledger::dsl},
 };
 
-/// A payment beside its newest session: the link it carries.
-macro_rules! with_newest_session {
-    () => {
-        $crate::schema::payments_ledger::table
-            .left_join(
-                $crate::schema::checkout_sessions::table.on($crate::schema::checkout_sessions::payment_id
-                    .eq($crate::schema::payments_ledger::id)
-                    .and(
-                        $crate::schema::checkout_sessions::attempt
-                            .eq($crate::schema::payments_ledger::latest_attempt),
-                    )),
-            )
-            .select((PaymentRow::as_select(), Option::<SessionRow>::as_select()))
-    };
-}
-#[allow(unused_imports, reason = "one of the databases asks for many at once")]
-pub(in super::super) use with_newest_session;
-
 pub async fn insert_payment(conn: &mut Conn, row: &PaymentRow) -> QueryResult<bool> {
-    let insert = diesel::insert_into(dsl::payments_ledger).values(row).on_conflict_do_nothing();
+    let insert = fixed!(diesel::insert_into(dsl::payments_ledger).values(row).on_conflict_do_nothing());
     Ok(insert.execute(conn).await? == 1)
 }
 
-pub async fn payment(
-    conn: &mut Conn,
-    agency: AgencyId,
-    id: PaymentId,
-) -> QueryResult<Option<(PaymentRow, Option<SessionRow>)>> {
-    with_newest_session!()
-        .filter(dsl::id.eq(id))
-        .filter(dsl::agency_id.eq(agency))
-        .first(conn)
-        .await
-        .optional()
+pub async fn payment(conn: &mut Conn, agency: AgencyId, id: PaymentId) -> QueryResult<Option<ShownPayment>> {
+    let found: Option<ShownPayment> = ShownByIds(&[id]).get_result(conn).await.optional()?;
+    Ok(found.filter(|row| row.agency_id == agency))
 }
 
 pub async fn payment_by_id(conn: &mut Conn, id: PaymentId) -> QueryResult<Option<PaymentRow>> {
@@ -92,92 +66,120 @@ pub async fn open_payment_of_task(
     fixed!(payment).get_result(conn).await.optional()
 }
 
-pub async fn payment_page(
-    conn: &mut Conn,
-    page: &PaymentPage,
-) -> QueryResult<Vec<(PaymentRow, Option<SessionRow>)>> {
-    let mut query = with_newest_session!()
-        .filter(dsl::agency_id.eq(page.agency))
-        .order(dsl::id.desc())
-        .limit(page.limit)
-        .into_boxed::<Db>();
-    if let Some(before) = page.before {
-        query = query.filter(dsl::id.lt(before));
-    }
-    match (&page.tenancy, page.status, page.payment_type) {
-        (None, None, None) => {}
-        (None, Some(status), Some(payment_type)) => {
-            query = query.filter(dsl::status.eq(status)).filter(dsl::payment_type.eq(payment_type));
-        }
-        (None, Some(_), None) | (None, None, Some(_)) => query = query.filter(IsAmongNewest(page)),
-        // A tenancy has few payments.
-        (Some(tenancy), status, payment_type) => {
-            query = query.filter(dsl::tenancy_id.eq(tenancy));
-            if let Some(status) = status {
-                query = query.filter(dsl::status.eq(status));
-            }
-            if let Some(payment_type) = payment_type {
-                query = query.filter(dsl::payment_type.eq(payment_type));
-            }
-        }
-    }
-    query.load(conn).await
-}
-
-/// `id in (the newest of each status and type asked for)`. Each of these few is read from one place of the index
-/// `payments_ledger_by_status` and no further than a page, so a list is as quick where one row in a million matches
-/// as where all do.
-struct IsAmongNewest<'a>(&'a PaymentPage);
-
-impl QueryId for IsAmongNewest<'_> {
-    type QueryId = ();
-    // Its text depends on the page. It is prepared once all the same, under its text.
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Expression for IsAmongNewest<'_> {
-    type SqlType = Bool;
-}
-
-impl<Rows> AppearsOnTable<Rows> for IsAmongNewest<'_> {}
-
-impl<Rows> SelectableExpression<Rows> for IsAmongNewest<'_> {}
-
-impl<By> ValidGrouping<By> for IsAmongNewest<'_> {
-    type IsAggregate = is_aggregate::Never;
-}
-
-impl QueryFragment<Db> for IsAmongNewest<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
-        let page = self.0;
-        let statuses = page.status.as_ref().map_or(PaymentStatus::ALL, std::slice::from_ref);
-        let types = page.payment_type.as_ref().map_or(PaymentType::ALL, std::slice::from_ref);
-        out.push_sql("payments_ledger.id in (select id from (");
-        let each = statuses.iter().flat_map(|status| types.iter().map(move |of| (status, of)));
-        for (number, (status, payment_type)) in each.enumerate() {
-            out.push_sql(if number == 0 { "" } else { " union all " });
-            out.push_sql("select id from (select id from payments_ledger where agency_id = ");
-            out.push_bind_param::<st::Uuid, _>(&page.agency)?;
-            out.push_sql(" and status = ");
-            out.push_bind_param::<st::Text, _>(status)?;
-            out.push_sql(" and payment_type = ");
-            out.push_bind_param::<st::Text, _>(payment_type)?;
-            if let Some(before) = &page.before {
-                out.push_sql(" and id < ");
-                out.push_bind_param::<st::Uuid, _>(before)?;
-            }
-            out.push_sql(" order by id desc limit ");
-            out.push_bind_param::<st::BigInt, _>(&page.limit)?;
-            out.push_sql(") as newest");
-        }
-        out.push_sql(") as candidates order by id desc limit ");
-        out.push_bind_param::<st::BigInt, _>(&page.limit)?;
-        out.push_sql(")");
-        Ok(())
-    }
+pub async fn payment_page(conn: &mut Conn, page: &PaymentPage) -> QueryResult<Vec<ShownPayment>> {
+    ShownPage(page).load(conn).await
 }
 
 pub async fn update_payment(conn: &mut Conn, row: &PaymentRow) -> QueryResult<()> {
     let change = PaymentChange::from(row);
     fixed!(diesel::update(dsl::payments_ledger.find(row.id)).set(change)).execute(conn).await.map(drop)
+}
+
+/// What is shown, of `p`, a row of the ledger. Few payments have a link, and only for those is it looked up.
+const SHOWN: &str = "p.id, p.agency_id, p.status, p.payment_type, p.method, p.method_forced, p.amount_pence, \
+    p.currency, p.description, p.tenancy_id, p.todo_id, p.custom_payment_task_id, p.manually_paid_at, \
+    p.manual_payment_reference, p.payment_intent_id, p.paid_at, p.failure_reason, p.refunded_pence, p.refunded_at, \
+    p.open_anomalies, p.created_by, p.created_at, p.updated_at, \
+    case when p.status in ('pending', 'failed') then (select url from checkout_sessions as s \
+    where s.payment_id = p.id and s.attempt = p.latest_attempt and s.state = 'open') end, \
+    case when p.status in ('pending', 'failed') then (select expires_at from checkout_sessions as s \
+    where s.payment_id = p.id and s.attempt = p.latest_attempt and s.state = 'open') end";
+
+/// The types of [`SHOWN`].
+type Shown = (
+    SqlTypeOf<dsl::id>,
+    SqlTypeOf<dsl::agency_id>,
+    SqlTypeOf<dsl::status>,
+    SqlTypeOf<dsl::payment_type>,
+    SqlTypeOf<dsl::method>,
+    SqlTypeOf<dsl::method_forced>,
+    SqlTypeOf<dsl::amount_pence>,
+    SqlTypeOf<dsl::currency>,
+    SqlTypeOf<dsl::description>,
+    SqlTypeOf<dsl::tenancy_id>,
+    SqlTypeOf<dsl::todo_id>,
+    SqlTypeOf<dsl::custom_payment_task_id>,
+    SqlTypeOf<dsl::manually_paid_at>,
+    SqlTypeOf<dsl::manual_payment_reference>,
+    SqlTypeOf<dsl::payment_intent_id>,
+    SqlTypeOf<dsl::paid_at>,
+    SqlTypeOf<dsl::failure_reason>,
+    SqlTypeOf<dsl::refunded_pence>,
+    SqlTypeOf<dsl::refunded_at>,
+    SqlTypeOf<dsl::open_anomalies>,
+    SqlTypeOf<dsl::created_by>,
+    SqlTypeOf<dsl::created_at>,
+    SqlTypeOf<dsl::updated_at>,
+    SqlTypeOf<checkout_sessions::url>,
+    SqlTypeOf<checkout_sessions::expires_at>,
+);
+
+/// Payments as they are shown, by their ids.
+pub struct ShownByIds<'a>(pub &'a [PaymentId]);
+
+impl QueryId for ShownByIds<'_> {
+    type QueryId = ShownByIds<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for ShownByIds<'_> {
+    type SqlType = Shown;
+}
+
+impl QueryFragment<Db> for ShownByIds<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        out.push_sql("select ");
+        out.push_sql(SHOWN);
+        out.push_sql(" from payments_ledger as p where p.id ");
+        is_one_of!(out, st::Uuid, self.0);
+        Ok(())
+    }
+}
+
+/// A page of payments as they are shown. Whatever it is filtered by, an index has exactly its rows in its order, so that
+/// it is as quick where one row in a million matches as where all do. A tenancy has few payments, which are looked through.
+pub struct ShownPage<'a>(pub &'a PaymentPage);
+
+impl QueryId for ShownPage<'_> {
+    type QueryId = ();
+    // Its text depends on which filters there are. It is prepared once all the same, under its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for ShownPage<'_> {
+    type SqlType = Shown;
+}
+
+impl QueryFragment<Db> for ShownPage<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        let page = self.0;
+        out.push_sql("select ");
+        out.push_sql(SHOWN);
+        out.push_sql(" from payments_ledger as p where p.agency_id = ");
+        out.push_bind_param::<st::Uuid, _>(&page.agency)?;
+        if let Some(tenancy) = &page.tenancy {
+            out.push_sql(" and p.tenancy_id = ");
+            out.push_bind_param::<st::Text, _>(tenancy)?;
+        }
+        // Not the column itself, so that the tenancy's index is taken and no other.
+        let aside = if page.tenancy.is_some() { " || ''" } else { "" };
+        if let Some(status) = &page.status {
+            out.push_sql(" and p.status");
+            out.push_sql(aside);
+            out.push_sql(" = ");
+            out.push_bind_param::<st::Text, _>(status)?;
+        }
+        if let Some(payment_type) = &page.payment_type {
+            out.push_sql(" and p.payment_type");
+            out.push_sql(aside);
+            out.push_sql(" = ");
+            out.push_bind_param::<st::Text, _>(payment_type)?;
+        }
+        if let Some(before) = &page.before {
+            out.push_sql(" and p.id < ");
+            out.push_bind_param::<st::Uuid, _>(before)?;
+        }
+        out.push_sql(" order by p.id desc limit ");
+        out.push_bind_param::<st::BigInt, _>(&page.limit)
+    }
 }

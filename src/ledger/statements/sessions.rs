@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub async fn insert_session(conn: &mut Conn, row: &SessionRow) -> QueryResult<()> {
-    diesel::insert_into(dsl::checkout_sessions).values(row).execute(conn).await.map(drop)
+    fixed!(diesel::insert_into(dsl::checkout_sessions).values(row)).execute(conn).await.map(drop)
 }
 
 pub async fn session(conn: &mut Conn, payment: PaymentId, attempt: i32) -> QueryResult<Option<SessionRow>> {

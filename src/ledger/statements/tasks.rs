@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub async fn insert_task(conn: &mut Conn, row: &TaskRow) -> QueryResult<bool> {
-    let insert = diesel::insert_into(dsl::custom_payment_tasks).values(row).on_conflict_do_nothing();
+    let insert = fixed!(diesel::insert_into(dsl::custom_payment_tasks).values(row).on_conflict_do_nothing());
     Ok(insert.execute(conn).await? == 1)
 }
 

@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub async fn insert_todo(conn: &mut Conn, row: &TodoRow) -> QueryResult<bool> {
-    let added = diesel::insert_into(dsl::todos).values(row).on_conflict_do_nothing().execute(conn).await?;
+    let added =
+        fixed!(diesel::insert_into(dsl::todos).values(row).on_conflict_do_nothing()).execute(conn).await?;
     Ok(added == 1)
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub async fn insert_token(conn: &mut Conn, row: &TokenRow) -> QueryResult<()> {
-    diesel::insert_into(dsl::tokens).values(row).execute(conn).await.map(drop)
+    fixed!(diesel::insert_into(dsl::tokens).values(row)).execute(conn).await.map(drop)
 }
 
 pub async fn token_by_hash(conn: &mut Conn, sha256: Sha256) -> QueryResult<Option<TokenRow>> {

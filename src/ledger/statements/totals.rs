@@ -17,7 +17,7 @@ use crate::{
 
 pub async fn lock_job(conn: &mut Conn, kind: &str, now: Timestamp) -> QueryResult<bool> {
     let row = (jobs::kind.eq(kind), jobs::key.eq(""), jobs::due_at.eq(now), jobs::tries.eq(0));
-    diesel::insert_into(jobs::jobs).values(row).on_conflict_do_nothing().execute(conn).await?;
+    fixed!(diesel::insert_into(jobs::jobs).values(row).on_conflict_do_nothing()).execute(conn).await?;
     let ours =
         for_update_skip_locked!(jobs::jobs.find((kind, "")).select(jobs::tries)).first::<i32>(conn).await;
     Ok(ours.optional()?.is_some())

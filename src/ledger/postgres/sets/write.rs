@@ -7,10 +7,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use super::{
-    super::{
-        bulk::{Bulk, given, insert_rows, update_rows},
-        statements,
-    },
+    super::bulk::{Bulk, given, insert_rows, update_rows},
     *,
 };
 use crate::{
@@ -18,7 +15,7 @@ use crate::{
     schema::{custom_payment_tasks, processed_events, todos},
 };
 
-pub async fn insert_event(conn: &mut Conn, asked: &[EventRow]) -> QueryResult<Vec<bool>> {
+pub async fn insert_event(conn: &mut &Conn, asked: &[EventRow]) -> QueryResult<Vec<bool>> {
     let insert = insert_rows!(InsertEvents returns Text: asked, processed_events from EventRow {
         event_id, event_type, event_created_at, object_id, intent_id, session_id, amount_pence, currency,
         payment_status, refunded_pence, verdict, reason, payment_id, tries, failures, due_at, leased_until,
@@ -27,21 +24,29 @@ pub async fn insert_event(conn: &mut Conn, asked: &[EventRow]) -> QueryResult<Ve
     Ok(done_each(asked.iter().map(|row| row.event_id.clone()), insert.load(conn).await?))
 }
 
-pub async fn put_intent(conn: &mut Conn, asked: &[IntentRow]) -> QueryResult<Vec<bool>> {
+pub async fn put_intent(conn: &mut &Conn, asked: &[IntentRow]) -> QueryResult<Vec<bool>> {
     let insert = insert_rows!(InsertIntents returns Text: asked, payment_intents from IntentRow {
         intent_id, payment_id, attempt, state, amount_pence, currency, refunded_pence, refund_marked, recorded_at,
     } "on conflict do nothing returning intent_id");
     let mut put = done_each(asked.iter().map(|row| row.intent_id.clone()), insert.load(conn).await?);
-    for (row, put) in asked.iter().zip(&mut put) {
-        if !*put {
-            // Known already.
-            *put = statements::intents::put_intent(conn, row).await?;
-        }
+    let known: Vec<&IntentRow> =
+        asked.iter().zip(&put).filter(|(_, put)| !**put).map(|(row, _)| row).collect();
+    if known.is_empty() {
+        return Ok(put);
+    }
+    // An intent never moves to another payment.
+    let update = update_rows!(UpdateIntents returns (Text, Uuid): known, payment_intents by [intent_id, payment_id] set [
+        state, amount_pence, currency, refunded_pence, refund_marked,
+    ] "returning row.intent_id, row.payment_id");
+    let updated =
+        done_each(known.iter().map(|row| (row.intent_id.clone(), row.payment_id)), update.load(conn).await?);
+    for (put, updated) in put.iter_mut().filter(|put| !**put).zip(updated) {
+        *put = updated;
     }
     Ok(put)
 }
 
-pub async fn insert_payment(conn: &mut Conn, asked: &[PaymentRow]) -> QueryResult<Vec<bool>> {
+pub async fn insert_payment(conn: &mut &Conn, asked: &[PaymentRow]) -> QueryResult<Vec<bool>> {
     let insert = insert_rows!(InsertPayments returns Uuid: asked, payments_ledger from PaymentRow {
         id, agency_id, version, status, payment_type, method, method_forced, limit_applied_pence, amount_pence,
         currency, description, tenancy_id, todo_id, custom_payment_task_id, idempotency_key, params_sha256,
@@ -53,17 +58,17 @@ pub async fn insert_payment(conn: &mut Conn, asked: &[PaymentRow]) -> QueryResul
     Ok(done_each(asked.iter().map(|row| row.id), insert.load(conn).await?))
 }
 
-pub async fn update_payment(conn: &mut Conn, asked: &[PaymentRow]) -> QueryResult<Vec<()>> {
-    let update = update_rows!(UpdatePayments: asked, payments_ledger by [id] set [
+pub async fn update_payment(conn: &mut &Conn, asked: &[PaymentRow]) -> QueryResult<Vec<()>> {
+    let update = update_rows!(UpdatePayments returns Untyped: asked, payments_ledger by [id] set [
         version, status, latest_attempt, cancelled_at, cancelled_by, manually_paid_at, manually_paid_by,
         manual_payment_reference, manual_refund_marked, refund_marked_at, refund_marked_by, refund_reference,
         refund_reason, payment_intent_id, paid_at, failure_reason, refunded_pence, refunded_at, open_anomalies,
         updated_at,
-    ]);
+    ] "");
     all(asked, update.execute(conn).await)
 }
 
-pub async fn insert_session(conn: &mut Conn, asked: &[SessionRow]) -> QueryResult<Vec<()>> {
+pub async fn insert_session(conn: &mut &Conn, asked: &[SessionRow]) -> QueryResult<Vec<()>> {
     let insert = insert_rows!(InsertSessions returns Untyped: asked, checkout_sessions from SessionRow {
         payment_id, attempt, provider_key, state, best, failure_reason, processing_since, session_id, url,
         expires_at, leased_until, tries, next_read_at, created_at,
@@ -71,14 +76,14 @@ pub async fn insert_session(conn: &mut Conn, asked: &[SessionRow]) -> QueryResul
     all(asked, insert.execute(conn).await)
 }
 
-pub async fn update_session(conn: &mut Conn, asked: &[SessionRow]) -> QueryResult<Vec<()>> {
-    let update = update_rows!(UpdateSessions: asked, checkout_sessions by [payment_id, attempt] set [
+pub async fn update_session(conn: &mut &Conn, asked: &[SessionRow]) -> QueryResult<Vec<()>> {
+    let update = update_rows!(UpdateSessions returns Untyped: asked, checkout_sessions by [payment_id, attempt] set [
         state, session_id, url, expires_at, leased_until, next_read_at,
-    ]);
+    ] "");
     all(asked, update.execute(conn).await)
 }
 
-pub async fn insert_audit(conn: &mut Conn, asked: &[AuditRow]) -> QueryResult<Vec<()>> {
+pub async fn insert_audit(conn: &mut &Conn, asked: &[AuditRow]) -> QueryResult<Vec<()>> {
     let insert = insert_rows!(InsertAudits returns Untyped: asked, audit_log from AuditRow {
         id, agency_id, payment_id, version, action, from_status, to_status, amount_pence, actor, at, request_id,
         changes, sequence,
@@ -87,7 +92,7 @@ pub async fn insert_audit(conn: &mut Conn, asked: &[AuditRow]) -> QueryResult<Ve
 }
 
 pub async fn complete_todo(
-    conn: &mut Conn,
+    conn: &mut &Conn,
     asked: &[(AgencyId, HostId, String, Timestamp)],
 ) -> QueryResult<Vec<bool>> {
     let firsts = firsts(asked, |one| (one.0, one.1.clone()));
@@ -112,7 +117,7 @@ pub async fn complete_todo(
 }
 
 pub async fn pay_task(
-    conn: &mut Conn,
+    conn: &mut &Conn,
     asked: &[(AgencyId, HostId, PaymentId, Timestamp)],
 ) -> QueryResult<Vec<bool>> {
     let values = vec![
@@ -135,7 +140,10 @@ pub async fn pay_task(
     Ok(done_each(asked.iter().map(|one| (one.0, one.1.clone())), done))
 }
 
-pub async fn wake_events_of_intent(conn: &mut Conn, asked: &[(IntentId, Timestamp)]) -> QueryResult<Vec<()>> {
+pub async fn wake_events_of_intent(
+    conn: &mut &Conn,
+    asked: &[(IntentId, Timestamp)],
+) -> QueryResult<Vec<()>> {
     use processed_events::dsl;
     let ids: Vec<&IntentId> = asked.iter().map(|(id, _)| id).collect();
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq_any(ids));
@@ -144,7 +152,7 @@ pub async fn wake_events_of_intent(conn: &mut Conn, asked: &[(IntentId, Timestam
 }
 
 pub async fn wake_events_of_session(
-    conn: &mut Conn,
+    conn: &mut &Conn,
     asked: &[(SessionId, Timestamp)],
 ) -> QueryResult<Vec<()>> {
     use processed_events::dsl;

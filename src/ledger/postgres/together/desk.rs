@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     super::{Conn, requests::Requests},
-    Pooled, take_up,
+    take_up,
 };
 use crate::error::Error;
 
@@ -20,9 +20,11 @@ use crate::error::Error;
 pub struct Desk {
     pub(super) requests: Requests,
     /// Who needs the connection to themselves.
-    pub(super) alone: VecDeque<(usize, oneshot::Sender<Pooled>)>,
+    pub(super) alone: VecDeque<(usize, oneshot::Sender<Conn>)>,
     /// The connection, from whoever was lent it last.
-    pub(super) returned: Option<Pooled>,
+    pub(super) returned: Option<Conn>,
+    /// A statement failed, and with it the transaction, whatever its job makes of that.
+    pub(super) spoilt: bool,
 }
 
 /// A job's place in its group: what its [`Tx`](crate::ledger::Tx) is made of.
@@ -37,24 +39,59 @@ impl Seat {
         &self,
         file: impl FnOnce(&mut Requests, oneshot::Sender<O>),
     ) -> Result<O, Error> {
-        let (reply, replied) = oneshot::channel();
-        file(&mut take_up(&self.desk).requests, reply);
-        // Dropped only with the group, and then nobody asks for the reason any more.
-        replied.await.map_err(|_| Error::internal("the group came apart"))
+        self.wait_while(|requests| requests.has_posts_of(self.index)).await?;
+        self.file_and_wait(file).await
+    }
+
+    /// Leaves a request that has no answer; it is done before anything this job asks for later.
+    pub(in super::super) async fn post(
+        &self,
+        is_there: impl Fn(&Requests) -> bool,
+        file: impl FnOnce(&mut Requests),
+    ) -> Result<(), Error> {
+        // One statement can't change a row twice.
+        self.wait_while(is_there).await?;
+        file(&mut take_up(&self.desk).requests);
+        Ok(())
+    }
+
+    /// Notes whether a statement failed that was made on a lent connection.
+    pub fn note<T, E>(&self, made: Result<T, E>) -> Result<T, E> {
+        take_up(&self.desk).spoilt |= made.is_err();
+        made
     }
 
     /// The connection, for one statement.
     pub async fn borrow(&self) -> Result<Lent, Error> {
+        self.wait_while(|requests| requests.has_posts_of(self.index)).await?;
         let (lend, lent) = oneshot::channel();
         take_up(&self.desk).alone.push_back((self.index, lend));
         let connection = lent.await.map_err(|_| Error::internal("the group came apart"))?;
         Ok(Lent { connection: Some(connection), desk: Arc::clone(&self.desk) })
     }
+
+    /// Waits for the ends of rounds as long as this is so.
+    async fn wait_while(&self, is_so: impl Fn(&Requests) -> bool) -> Result<(), Error> {
+        while is_so(&take_up(&self.desk).requests) {
+            self.file_and_wait(|requests, reply| requests.end_of_round.push(reply)).await?;
+        }
+        Ok(())
+    }
+
+    async fn file_and_wait<O>(
+        &self,
+        file: impl FnOnce(&mut Requests, oneshot::Sender<O>),
+    ) -> Result<O, Error> {
+        let (reply, replied) = oneshot::channel();
+        file(&mut take_up(&self.desk).requests, reply);
+        // Dropped only with the group, and then nobody asks for the reason any more.
+        replied.await.map_err(|_| Error::internal("the group came apart"))
+    }
 }
 
 /// A lent connection; it goes back by itself.
 pub struct Lent {
-    connection: Option<Pooled>,
+    connection: Option<Conn>,
     desk: Arc<Mutex<Desk>>,
 }
 
@@ -84,15 +121,29 @@ pub struct LockKey(pub &'static str, pub String);
 
 /// Which job of a group has locked what, until it is done.
 #[derive(Default)]
-pub struct Locks(BTreeMap<LockKey, usize>);
+pub struct Locks {
+    holders: BTreeMap<LockKey, usize>,
+    /// Jobs that have come to their ends but for what they posted.
+    done_after_round: Vec<usize>,
+}
 
 impl Locks {
     /// Takes the lock, unless another job has it.
     pub fn take(&mut self, key: LockKey, index: usize) -> bool {
-        *self.0.entry(key).or_insert(index) == index
+        *self.holders.entry(key).or_insert(index) == index
     }
 
     pub(super) fn release(&mut self, index: usize) {
-        self.0.retain(|_, holder| *holder != index);
+        self.holders.retain(|_, holder| *holder != index);
+    }
+
+    pub(super) fn release_after_round(&mut self, index: usize) {
+        self.done_after_round.push(index);
+    }
+
+    pub(super) fn end_round(&mut self) {
+        for index in std::mem::take(&mut self.done_after_round) {
+            self.release(index);
+        }
     }
 }
