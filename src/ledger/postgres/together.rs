@@ -67,8 +67,9 @@ pub struct Together {
 }
 
 impl Together {
-    /// Starts so many workers, each with a connection and a thread of its own: a group waits for its database many times,
-    /// and waking a thread of the shared runtime each time would take longer than most statements.
+    /// Starts so many workers, each with a connection of its own. Those that write have a thread of their own, too: such a
+    /// group waits for its database many times, and waking a thread of the shared runtime each time would take longer than
+    /// most statements. Those that read wait once, and would only add a thread to be woken.
     pub fn start(url: &secret::Url, pool: &Pool, purpose: Purpose, workers: usize) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(waiting::QUEUE);
         let queue = Arc::new(Queue::new(queue));
@@ -77,6 +78,10 @@ impl Together {
             let line = Line { url: url.clone(), connection: None, purpose };
             let alone = Alone { pool: pool.clone(), runtime: Handle::current() };
             let work = work(Arc::clone(&queue), alone, line);
+            if purpose == Purpose::Read {
+                tokio::spawn(work);
+                continue;
+            }
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
             let thread = std::thread::Builder::new().name("postgres-group".into());
