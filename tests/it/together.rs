@@ -102,6 +102,31 @@ on_both! {
         assert_eq!(counted, (1..=i32::try_from(CROWD).expect("few")).collect::<Vec<_>>());
     }
 
+    async fn a_job_sees_what_it_has_written_itself(app: TestApp) {
+        let created = app.agent().create(1_000).await;
+        let id = PaymentId::parse(&created.id).expect("an id");
+        let jobs = (0..CROWD).map(|_| {
+            app.ledger.write_together(move |tx| {
+                async move {
+                    let mut row = tx.lock_payment(id).await?.expect("the payment");
+                    for _ in 0..2 {
+                        row.open_anomalies += 1;
+                        tx.update_payment(&row).await?;
+                    }
+                    let together = tx.lock_payment(id).await?.expect("the payment").open_anomalies;
+                    row.open_anomalies += 1;
+                    tx.update_payment(&row).await?;
+                    let alone = tx.payment_by_id(id).await?.expect("the payment").open_anomalies;
+                    Ok((together + 1, alone) == (row.open_anomalies, row.open_anomalies))
+                }
+                .boxed()
+            })
+        });
+        assert!(join_all(jobs).await.into_iter().all(|saw| saw.expect("an answer")));
+        let counted = app.sql().await.lines("select cast(open_anomalies as text) as line from payments_ledger").await;
+        assert_eq!(counted, [(3 * CROWD).to_string()]);
+    }
+
     async fn a_crowd_that_wants_one_place_has_one_winner(app: TestApp) {
         let agent = app.agent();
         agent.ok("customPaymentTask.create", json!({ "id": "task-1", "title": "Keys" })).await;
