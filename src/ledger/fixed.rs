@@ -1,7 +1,7 @@
 //! Statements whose text is the same each time, so that they are prepared once for a connection.
 //!
 //! diesel prepares an `UPDATE` anew each time, as well as whatever has a literal of SQL in it, since it can't know
-//! whether their text depends on the values. [`fixed!`] says that it does not.
+//! whether their text depends on the values. `fixed!` says that it does not.
 
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use diesel::{
     query_builder::{AstPass, Query, QueryFragment, QueryId},
 };
 
-/// See [`fixed!`]; `Name` is what the statement is kept under.
+/// See `fixed!`; `Name` is what the statement is kept under.
 pub struct Fixed<Name, Q> {
     query: Q,
     name: PhantomData<fn() -> Name>,
