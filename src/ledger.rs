@@ -108,7 +108,8 @@ impl Ledger {
 
     /// Runs `work` as one transaction. An error of any kind rolls all of it back. It may be run more than once, each time
     /// from the start (PostgreSQL: a race was lost; SQLite: another job of its batch failed), so it must have no effect
-    /// but its statements; what it logs and counts may be told twice. Once begun it runs to its end, even if the caller stops waiting.
+    /// but its statements; what it logs and counts may be told twice. Once begun it runs to its end, even if the caller
+    /// stops waiting.
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
