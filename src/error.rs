@@ -133,9 +133,6 @@ pub enum Fault {
     /// A statement failed.
     #[error("database: {0}")]
     Database(#[from] DieselError),
-    /// Another transaction was faster; this one must look again.
-    #[error("lost a race")]
-    Race,
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -286,10 +283,10 @@ impl Error {
     /// Whether the transaction failed only because another was faster, so that it may be run again.
     pub fn lost_a_race(&self) -> bool {
         match self {
-            Self::Internal { cause: Fault::Race } => true,
             // Diesel has no kind for 40P01 and passes the server's words on.
             Self::Internal { cause: Fault::Database(DieselError::DatabaseError(kind, info)) } => {
-                matches!(kind, DatabaseErrorKind::SerializationFailure)
+                // What was not there when this transaction looked is there now. Looking again will show it.
+                matches!(kind, DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::UniqueViolation)
                     || info.message().contains("deadlock detected")
             }
             _ => false,

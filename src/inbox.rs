@@ -20,7 +20,7 @@ use crate::{
     App,
     calmony::event::{Event, Meaning, Unreadable},
     domain::{AnomalyKind, Cause, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
-    error::{Error, Fault},
+    error::Error,
     ledger::{Tx, rows::EventRow},
     payment_sync::{Happening, Subject, happened, happened_to},
 };
@@ -62,7 +62,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
             let row = parked(&event, body, "could not be applied", retry_after, unsent);
-            app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
+            app.ledger.write(move |tx| async move { store(tx, &row).await }.boxed()).await?;
             Ok(Receipt::Concluded(Verdict::Parked))
         }
     }
@@ -103,8 +103,17 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         // Not for Inngest: it has no type and no id of the provider's.
         unsent: false,
     };
-    let added = app.ledger.write(move |tx| async move { tx.insert_event(&row).await }.boxed()).await?;
+    let added = app.ledger.write(move |tx| async move { store(tx, &row).await }.boxed()).await?;
     Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
+}
+
+/// Stores an event unless one has its id; says whether it did.
+async fn store(tx: &mut Tx, row: &EventRow) -> Result<bool, Error> {
+    if tx.event(&row.event_id).await?.is_some() {
+        return Ok(false);
+    }
+    tx.insert_event(row).await?;
+    Ok(true)
 }
 
 /// A known id: a repetition, or a reuse for other facts.
@@ -172,13 +181,12 @@ async fn receive(
             ..parked(event, &[], "", retry_after, unsent)
         },
     };
-    // The payment's lock keeps two deliveries for one payment apart; this is what keeps apart those without one.
-    match (tx.insert_event(&row).await?, row.payment_id) {
-        (true, _) => Ok(Some(row.verdict)),
-        (false, None) => Ok(None),
-        // What the slower one has recorded must not stand beside the other's event: it may say something else.
-        (false, Some(_)) => Err(Error::Internal { cause: Fault::Race }),
-    }
+    let stored = match row.payment_id {
+        None => store(tx, &row).await?,
+        // Looked for when the payment was locked, which keeps two deliveries for one payment apart.
+        Some(_) => tx.insert_event(&row).await.map(|()| true)?,
+    };
+    Ok(stored.then_some(row.verdict))
 }
 
 /// What is concluded about an event.

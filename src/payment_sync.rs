@@ -8,7 +8,6 @@ mod facts;
 
 use std::collections::BTreeSet;
 
-use futures_util::try_join;
 use serde_json::{Map, Value, json};
 
 pub use facts::Subject;
@@ -107,12 +106,12 @@ pub async fn happened_to(
     let before = subject.facts.clone();
     let status_before = subject.payment.status;
     subject.record(what, cause);
-    let completes_links = subject.facts.completes_links() && !before.completes_links();
-    let (new_intents, completed) = try_join!(
-        subject.write_intents(tx, &before, what, cause),
-        complete_links(tx, &subject.payment, cause, completes_links)
-    )?;
+    let new_intents = subject.write_intents(tx, &before, what, cause).await?;
     subject.write_attempts(tx, &before, cause).await?;
+    let completed = match subject.facts.completes_links() && !before.completes_links() {
+        true => complete_links(tx, &subject, cause).await?,
+        false => Map::new(),
+    };
     let after = &subject.facts;
     let status = after.status();
 
@@ -177,33 +176,17 @@ pub async fn happened_to(
     Ok(Settled { payment, before: status_before, raised, new_intents })
 }
 
-/// Completes the linked todo and custom payment task where that is due, once; answers what it did, for the journal.
-async fn complete_links(
-    tx: &Tx,
-    payment: &PaymentRow,
-    cause: &Cause,
-    is_due: bool,
-) -> Result<Map<String, Value>, Error> {
-    let agency = payment.agency_id;
-    let todo = async {
-        match &payment.todo_id {
-            Some(todo) if is_due => tx.complete_todo(agency, todo, &cause.actor, cause.at).await,
-            Some(_) | None => Ok(false),
-        }
-    };
-    let task = async {
-        match &payment.custom_payment_task_id {
-            Some(task) if is_due => tx.pay_task(agency, task, payment.id, cause.at).await,
-            Some(_) | None => Ok(false),
-        }
-    };
-    let (completed_todo, paid_task) = try_join!(todo, task)?;
+/// Completes the linked todo and custom payment task, once; answers what it did, for the journal.
+async fn complete_links(tx: &Tx, subject: &Subject, cause: &Cause) -> Result<Map<String, Value>, Error> {
+    let Subject { payment, open_todo, pending_task, .. } = subject;
     let mut done = Map::new();
-    if completed_todo {
-        done.insert("completedTodoId".into(), json!(payment.todo_id));
+    if let Some(todo) = open_todo {
+        tx.complete_todo(payment.agency_id, todo, &cause.actor, cause.at).await?;
+        done.insert("completedTodoId".into(), json!(todo));
     }
-    if paid_task {
-        done.insert("paidCustomPaymentTaskId".into(), json!(payment.custom_payment_task_id));
+    if let Some(task) = pending_task {
+        tx.pay_task(payment.agency_id, task, payment.id, cause.at).await?;
+        done.insert("paidCustomPaymentTaskId".into(), json!(task));
     }
     Ok(done)
 }

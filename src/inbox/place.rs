@@ -37,11 +37,21 @@ pub async fn place(tx: &Tx, event: &Event) -> Result<Place, Error> {
             None => Ok(None),
         }
     };
-    let (by_intent, by_session) = try_join!(by_intent, by_session)?;
     let by_metadata = event.ledger_ref.as_deref().and_then(PaymentId::parse);
+    // Mostly the right one, so it is locked without waiting for what the others say.
+    let named = async {
+        match by_metadata {
+            Some(payment) => tx.lock_payment(payment).await,
+            None => Ok(None),
+        }
+    };
+    let (by_intent, by_session, mut named) = try_join!(by_intent, by_session, named)?;
     let mut found = None;
     for candidate in [by_intent, by_metadata, by_session].into_iter().flatten() {
-        found = tx.lock_payment(candidate).await?;
+        found = match Some(candidate) == by_metadata {
+            true => named.take(),
+            false => tx.lock_payment(candidate).await?,
+        };
         if found.is_some() {
             break;
         }

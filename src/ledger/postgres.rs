@@ -2,6 +2,7 @@
 //! comes in crowds, transactions that run together.
 
 mod bulk;
+mod posts;
 mod requests;
 mod sealing;
 mod sets;
@@ -33,16 +34,17 @@ pub type Db = diesel::pg::Pg;
 /// What it calls its version.
 const VERSION: &str = "current_setting('server_version')";
 
-/// Locks the rows until the transaction ends, so that changes to one payment happen one after another.
+/// Locks the rows until the transaction ends, so that changes to one payment happen one after another. No key ever
+/// changes, so whoever only refers to the row (PostgreSQL's check of a foreign key) need not wait.
 macro_rules! for_update {
     ($query:expr) => {
-        $query.for_update()
+        $query.for_no_key_update()
     };
 }
 /// As `for_update`, leaving out rows that another instance holds.
 macro_rules! for_update_skip_locked {
     ($query:expr) => {
-        $query.for_update().skip_locked()
+        $query.for_no_key_update().skip_locked()
     };
 }
 

@@ -118,10 +118,12 @@ statements! {
         insert_todo(row: &TodoRow) -> bool;
         /// One todo.
         => together todo(agency: AgencyId, id: &HostId) -> Option<TodoRow>;
+        /// One todo, locked.
+        => together lock_todo(agency: AgencyId, id: &HostId) -> Option<TodoRow>;
         /// A page of todos, newest first.
         todo_page(page: &HostPage<TodoStatus>) -> Vec<TodoRow>;
-        /// Completes a todo unless it is complete; says whether it did.
-        => together complete_todo(agency: AgencyId, id: &HostId, by: &str, at: Timestamp) -> bool;
+        /// Completes an open todo, which is locked.
+        => together complete_todo(agency: AgencyId, id: &HostId, by: &str, at: Timestamp) -> ();
     }
     tasks {
         /// Adds a custom payment task unless its id is taken; says whether it did.
@@ -132,8 +134,8 @@ statements! {
         => together lock_task(agency: AgencyId, id: &HostId) -> Option<TaskRow>;
         /// A page of custom payment tasks, newest first.
         task_page(page: &HostPage<TaskStatus>) -> Vec<TaskRow>;
-        /// Marks a custom payment task paid unless it is; says whether it did.
-        => together pay_task(agency: AgencyId, id: &HostId, payment: PaymentId, at: Timestamp) -> bool;
+        /// Marks a pending custom payment task paid, which is locked.
+        => together pay_task(agency: AgencyId, id: &HostId, payment: PaymentId, at: Timestamp) -> ();
     }
     payments {
         /// Adds a payment unless its idempotency key or its task's only place is taken; says whether it did.
@@ -178,8 +180,10 @@ statements! {
         => together intent(id: &IntentId) -> Option<IntentRow>;
         /// Every intent of a payment.
         => together intents_of(payment: PaymentId) -> Vec<IntentRow>;
-        /// Writes an intent, new or known; `false` where another payment has it.
-        => together put_intent(row: &IntentRow) -> bool;
+        /// Adds an intent. Where another payment has got it meanwhile, the race is lost.
+        => together insert_intent(row: &IntentRow) -> ();
+        /// Writes the changing columns of an intent.
+        => together update_intent(row: &IntentRow) -> ();
     }
     events {
         /// One event.
@@ -188,8 +192,8 @@ statements! {
         lock_event(id: &EventId) -> Option<EventRow>;
         /// Notes that an event's id came again with other facts.
         note_reused(id: &EventId, at: Timestamp) -> ();
-        /// Adds an event unless its id is known; says whether it did.
-        => together insert_event(row: &EventRow) -> bool;
+        /// Adds an event. Where another one has got its id meanwhile, the race is lost.
+        => together insert_event(row: &EventRow) -> ();
         /// Writes the verdict, and what goes with it, of a known event.
         conclude_event(row: &EventRow) -> ();
         /// Makes parked events due that wait for this intent.

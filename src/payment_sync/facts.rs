@@ -4,10 +4,10 @@ use futures_util::try_join;
 
 use crate::{
     domain::{
-        AttemptBest, Cause, IntentId, PaymentStatus,
+        AttemptBest, Cause, HostId, IntentId, PaymentStatus, TaskStatus, TodoStatus,
         lifecycle::{Facts, Intent, Marks},
     },
-    error::{Error, Fault},
+    error::Error,
     ledger::{
         Tx,
         rows::{IntentRow, PaymentRow, SessionRow},
@@ -23,13 +23,17 @@ pub struct Subject {
     pub unmarked: PaymentRow,
     /// What is recorded.
     pub facts: Facts,
+    /// The linked todo, if it is open.
+    pub open_todo: Option<HostId>,
+    /// The linked custom payment task, if it is pending.
+    pub pending_task: Option<HostId>,
     sessions: Vec<SessionRow>,
     failure_code: Option<String>,
 }
 
 impl Subject {
-    /// Reads the facts of a payment whose row is locked. The linked custom payment task is locked too, since
-    /// another payment may be paying it at this moment.
+    /// Reads the facts of a payment whose row is locked. The linked todo and custom payment task are locked too, since
+    /// another payment may be completing them at this moment.
     pub async fn read(tx: &Tx, payment: PaymentRow) -> Result<Self, Error> {
         let task = async {
             match &payment.custom_payment_task_id {
@@ -37,9 +41,17 @@ impl Subject {
                 None => Ok(None),
             }
         };
-        let (intents, sessions, task) =
-            try_join!(tx.intents_of(payment.id), tx.sessions_of(payment.id), task)?;
-        let paid_by = task.and_then(|task| task.paid_by_payment_id);
+        let todo = async {
+            match &payment.todo_id {
+                Some(todo) => tx.lock_todo(payment.agency_id, todo).await,
+                None => Ok(None),
+            }
+        };
+        let (intents, sessions, task, todo) =
+            try_join!(tx.intents_of(payment.id), tx.sessions_of(payment.id), task, todo)?;
+        let paid_by = task.as_ref().and_then(|task| task.paid_by_payment_id);
+        let open_todo = todo.filter(|todo| todo.status == TodoStatus::Open).map(|todo| todo.id);
+        let pending_task = task.filter(|task| task.status == TaskStatus::Pending).map(|task| task.id);
         let facts = Facts {
             amount: payment.amount_pence,
             intents: intents.into_iter().map(|row| (row.intent_id.clone(), intent(row))).collect(),
@@ -52,7 +64,7 @@ impl Subject {
             task_paid_by_other: paid_by.is_some_and(|id| id != payment.id),
             contradicted: Default::default(),
         };
-        Ok(Self { unmarked: payment.clone(), payment, facts, sessions, failure_code: None })
+        Ok(Self { unmarked: payment.clone(), payment, facts, open_todo, pending_task, sessions, failure_code: None })
     }
 
     /// Its checkout sessions, by attempt.
@@ -129,11 +141,10 @@ impl Subject {
                 refund_marked: intent.refund_marked,
                 recorded_at: cause.at,
             };
-            if !tx.put_intent(&row).await? {
-                // Another payment got it since this transaction looked. Looking again will show that.
-                return Err(Error::Internal { cause: Fault::Race });
-            }
-            if known.is_none() {
+            if known.is_some() {
+                tx.update_intent(&row).await?;
+            } else {
+                tx.insert_intent(&row).await?;
                 new.push(id.clone());
             }
         }

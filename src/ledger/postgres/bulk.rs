@@ -76,12 +76,12 @@ macro_rules! insert_rows {
 }
 pub(super) use insert_rows;
 
-/// Updates rows, found by their keys. The text at the end is for `returning`.
+/// Updates rows, found by their keys.
 macro_rules! update_rows {
-    ($name:ident returns $type:ty: $rows:expr, $table:ident by [$key:ident $(, $more_keys:ident)*]
-        set [$first:ident $(, $column:ident)* $(,)?] $end:literal) => {{
+    ($name:ident: $rows:expr, $table:ident by [$key:ident $(, $more_keys:ident)*]
+        set [$first:ident $(, $column:ident)* $(,)?]) => {{
         struct $name;
-        $crate::ledger::postgres::bulk::Bulk::<_, $type>::new(
+        $crate::ledger::postgres::bulk::Bulk::<_, diesel::sql_types::Untyped>::new(
             $name,
             concat!(
                 "update ", stringify!($table), " as row set ", stringify!($first), " = n.", stringify!($first),
@@ -91,7 +91,7 @@ macro_rules! update_rows {
             concat!(
                 "as n (", stringify!($key), $(", ", stringify!($more_keys),)* ", ", stringify!($first),
                 $(", ", stringify!($column),)* ") where row.", stringify!($key), " = n.", stringify!($key),
-                $(" and row.", stringify!($more_keys), " = n.", stringify!($more_keys),)* " ", $end
+                $(" and row.", stringify!($more_keys), " = n.", stringify!($more_keys),)*
             ),
         )
     }};

@@ -1,8 +1,8 @@
-//! What the jobs of a group want done: the statements that have a form for sets, one line each.
+//! What the jobs of a group ask and wait for: the statements that have a form for sets, one line each.
 //!
 //! A line gives the statement's name, what it is asked with and what it answers, and says whether it only looks,
-//! locks the row it is asked for, writes and tells how that went, or is posted: a write that always goes well, and that
-//! nobody waits for. The forms themselves are in `sets`.
+//! locks the row it is asked for, or writes and tells how that went. The forms themselves are in `sets`; what is written
+//! without an answer is in `posts`.
 
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
@@ -13,7 +13,9 @@ use futures_util::{
 use tokio::sync::oneshot;
 
 use super::{
-    Conn, sets,
+    Conn,
+    posts::Posts,
+    sets,
     together::{LockKey, Locks, Seat},
 };
 use crate::{
@@ -26,8 +28,7 @@ use crate::{
 struct Asked<A, O> {
     index: usize,
     with: A,
-    /// `None` where it was posted.
-    reply: Option<oneshot::Sender<O>>,
+    reply: oneshot::Sender<O>,
 }
 
 /// Those that can be done now, and those that must wait.
@@ -47,32 +48,32 @@ macro_rules! requests {
         #[derive(Default)]
         pub struct Requests {
             $($name: Vec<Asked<$with, $out>>,)*
+            /// What nobody waits for.
+            pub posts: Posts,
             /// Who waits for nothing but that all of this is done.
             pub end_of_round: Vec<oneshot::Sender<()>>,
         }
 
         impl Seat {
-            $(requests!(@ask $effect $name($with) -> $out);)*
+            $(pub async fn $name(&self, with: $with) -> Result<$out, Error> {
+                let index = self.index;
+                self.ask(|requests, reply| requests.$name.push(Asked { index, with, reply })).await
+            })*
         }
 
         impl Requests {
-            /// Whether this job has posted what is not done yet.
-            pub fn has_posts_of(&self, index: usize) -> bool {
-                $(self.$name.iter().any(|one| one.index == index && one.reply.is_none()))||*
-            }
-
             /// Whether anything of this job's is not done yet.
             pub fn has_any_of(&self, index: usize) -> bool {
-                $(self.$name.iter().any(|one| one.index == index))||*
+                self.posts.has_any_of(index) $(|| self.$name.iter().any(|one| one.index == index))*
             }
 
             /// Whether everything is done.
             pub fn is_empty(&self) -> bool {
-                self.end_of_round.is_empty() $(&& self.$name.is_empty())*
+                self.posts.is_empty() && self.end_of_round.is_empty() $(&& self.$name.is_empty())*
             }
 
-            /// Does what can be done, after `begin` where that is still to be done: one statement for each kind, all sent
-            /// at once. They answer for different jobs, or for one that said it does not matter which comes first.
+            /// Does what can be done, after `begin` where that is still to be done: one statement for each kind, and one for
+            /// what was posted, all sent at once. They answer for different jobs, or for one that said it does not matter which comes first.
             /// Requests for rows that another job has locked stay.
             pub async fn serve(
                 &mut self,
@@ -84,7 +85,7 @@ macro_rules! requests {
                 let mut sent: Vec<BoxFuture<'_, QueryResult<Vec<usize>>>> = Vec::new();
                 if let Some(begin) = begin {
                     let begin = async move { (&mut &*connection).batch_execute(begin).await.map(|()| Vec::new()) };
-                    let writes = $($effect::WRITES && !self.$name.is_empty())||*;
+                    let writes = !self.posts.is_empty() $(|| $effect::WRITES && !self.$name.is_empty())*;
                     // Should it fail alone, what is sent along is done outside of any transaction.
                     if writes {
                         begin.await?;
@@ -94,9 +95,9 @@ macro_rules! requests {
                 }
                 $(if !self.$name.is_empty() {
                     let waits = self.$name.len();
-                    self.$name.retain(|one| one.reply.as_ref().is_none_or(|reply| !reply.is_closed()));
+                    self.$name.retain(|one| !one.reply.is_closed());
                     served += waits - self.$name.len();
-                    let (ready, others) = $effect::ready(std::mem::take(&mut self.$name), locks);
+                    let (ready, others) = $effect::ready(stringify!($name), std::mem::take(&mut self.$name), locks);
                     self.$name = others;
                     served += ready.len();
                     if !ready.is_empty() {
@@ -104,6 +105,11 @@ macro_rules! requests {
                         sent.push(answer(connection, ready, make, $effect::changes).boxed());
                     }
                 })*
+                let posts = std::mem::take(&mut self.posts);
+                if !posts.is_empty() {
+                    served += 1;
+                    sent.push(posts.write(connection).boxed());
+                }
                 let wrote = try_join_all(sent).await?.concat();
                 for reply in self.end_of_round.drain(..) {
                     // Fails only where the job was dropped with its group.
@@ -111,19 +117,6 @@ macro_rules! requests {
                 }
                 Ok(Done { served, wrote })
             }
-        }
-    };
-    (@ask post $name:ident($with:ty) -> $out:ty) => {
-        pub async fn $name(&self, with: $with) -> Result<(), Error> {
-            let index = self.index;
-            let is_there = |requests: &Requests| requests.$name.iter().any(|one| one.index == index);
-            self.post(is_there, |requests| requests.$name.push(Asked { index, with, reply: None })).await
-        }
-    };
-    (@ask $effect:ident $name:ident($with:ty) -> $out:ty) => {
-        pub async fn $name(&self, with: $with) -> Result<$out, Error> {
-            let index = self.index;
-            self.ask(|requests, reply| requests.$name.push(Asked { index, with, reply: Some(reply) })).await
         }
     };
 }
@@ -144,10 +137,8 @@ async fn answer<A, O>(
     let mut wrote = Vec::new();
     for ((index, reply), out) in askers.into_iter().zip(make(connection, &with).await?) {
         wrote.extend(changes(&out).then_some(index));
-        if let Some(reply) = reply {
-            // Fails only where the job was dropped with its group.
-            let _ = reply.send(out);
-        }
+        // Fails only where the job was dropped with its group.
+        let _ = reply.send(out);
     }
     Ok(wrote)
 }
@@ -158,7 +149,7 @@ mod look {
 
     use super::{Asked, Locks, Sorted};
 
-    pub fn ready<A, O>(asked: Vec<Asked<A, O>>, _: &Locks) -> Sorted<A, O> {
+    pub fn ready<A, O>(_: &str, asked: Vec<Asked<A, O>>, _: &Locks) -> Sorted<A, O> {
         (asked, Vec::new())
     }
 
@@ -170,10 +161,14 @@ mod look {
 /// Statements that lock the row they look at.
 mod lock {
     pub use super::look::{WRITES, changes};
-    use super::{Asked, Lockable, Locks, Sorted};
+    use super::{Asked, LockKey, Lockable, Locks, Sorted};
 
-    pub fn ready<A: Lockable, O>(asked: Vec<Asked<A, O>>, locks: &mut Locks) -> Sorted<A, O> {
-        asked.into_iter().partition(|one| locks.take(one.with.key(), one.index))
+    pub fn ready<A: Lockable, O>(
+        name: &'static str,
+        asked: Vec<Asked<A, O>>,
+        locks: &mut Locks,
+    ) -> Sorted<A, O> {
+        asked.into_iter().partition(|one| locks.take(LockKey(name, one.with.key()), one.index))
     }
 }
 
@@ -187,30 +182,20 @@ mod write {
     }
 }
 
-/// Statements that write, and have nothing to tell.
-mod post {
-    pub use super::look::ready;
-    pub use super::write::WRITES;
-
-    pub fn changes(_: &()) -> bool {
-        true
-    }
-}
-
 /// What a row can be locked by.
 trait Lockable {
-    fn key(&self) -> LockKey;
+    fn key(&self) -> String;
 }
 
 impl Lockable for PaymentId {
-    fn key(&self) -> LockKey {
-        LockKey("payment", self.to_string())
+    fn key(&self) -> String {
+        self.to_string()
     }
 }
 
 impl Lockable for (AgencyId, HostId) {
-    fn key(&self) -> LockKey {
-        LockKey("task", format!("{}/{}", self.0, self.1))
+    fn key(&self) -> String {
+        format!("{}/{}", self.0, self.1)
     }
 }
 
@@ -230,16 +215,7 @@ requests! {
     look sessions_of(PaymentId) -> Vec<SessionRow>;
     look intents_of(PaymentId) -> Vec<IntentRow>;
     lock lock_task((AgencyId, HostId)) -> Option<TaskRow>;
+    lock lock_todo((AgencyId, HostId)) -> Option<TodoRow>;
     look open_payment_of_task((AgencyId, HostId)) -> Option<PaymentId>;
-    write put_intent(IntentRow) -> bool;
-    write complete_todo((AgencyId, HostId, String, Timestamp)) -> bool;
-    write pay_task((AgencyId, HostId, PaymentId, Timestamp)) -> bool;
     write insert_payment(PaymentRow) -> bool;
-    post update_payment(PaymentRow) -> ();
-    post insert_session(SessionRow) -> ();
-    post update_session(SessionRow) -> ();
-    post insert_audit(AuditRow) -> ();
-    post wake_events_of_intent((IntentId, Timestamp)) -> ();
-    post wake_events_of_session((SessionId, Timestamp)) -> ();
-    write insert_event(EventRow) -> bool;
 }

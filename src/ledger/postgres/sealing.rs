@@ -32,7 +32,7 @@ pub async fn last_sequences(conn: &mut Conn, agencies: &[AgencyId]) -> QueryResu
 pub async fn seal(conn: &mut Conn, sealed: &[Sealed]) -> QueryResult<()> {
     // No `sequence is null` here: the planner would then start from the index of all that is unsealed. The trigger
     // refuses a second number in any case.
-    let update = update_rows!(WriteSequences returns Untyped: sealed, audit_log by [entry] set [sequence] "");
+    let update = update_rows!(WriteSequences: sealed, audit_log by [entry] set [sequence]);
     let done = update.execute(conn).await?;
     if done == sealed.len() { Ok(()) } else { Err(diesel::result::Error::NotFound) }
 }

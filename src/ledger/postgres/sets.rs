@@ -41,12 +41,6 @@ fn all_each<K: Ord, R: Clone>(
     keys.map(|key| by_key.get(&key).cloned().unwrap_or_default()).collect()
 }
 
-/// The first that asks with each key.
-fn firsts<A, K: Ord>(asked: &[A], key: impl Fn(&A) -> K) -> Vec<&A> {
-    let mut seen = std::collections::BTreeSet::new();
-    asked.iter().filter(|one| seen.insert(key(one))).collect()
-}
-
 /// For each key whether the statement did something for it; of those that ask with the same key, the first gets it.
 fn done_each<K: Ord>(keys: impl Iterator<Item = K>, done: Vec<K>) -> Vec<bool> {
     let mut done: std::collections::BTreeSet<K> = done.into_iter().collect();

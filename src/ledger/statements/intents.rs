@@ -19,13 +19,11 @@ pub async fn intents_of(conn: &mut Conn, payment: PaymentId) -> QueryResult<Vec<
     query.load(conn).await
 }
 
-pub async fn put_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<bool> {
-    let insert = fixed!(diesel::insert_into(dsl::payment_intents).values(row).on_conflict_do_nothing());
-    if insert.execute(conn).await? == 1 {
-        return Ok(true);
-    }
-    // An intent never moves to another payment.
-    let known = dsl::payment_intents.find(&row.intent_id).filter(dsl::payment_id.eq(row.payment_id));
+pub async fn insert_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<()> {
+    fixed!(diesel::insert_into(dsl::payment_intents).values(row)).execute(conn).await.map(drop)
+}
+
+pub async fn update_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<()> {
     let change = (
         dsl::state.eq(row.state),
         dsl::amount_pence.eq(row.amount_pence),
@@ -33,5 +31,5 @@ pub async fn put_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<bool> {
         dsl::refunded_pence.eq(row.refunded_pence),
         dsl::refund_marked.eq(row.refund_marked),
     );
-    Ok(fixed!(diesel::update(known).set(change)).execute(conn).await? == 1)
+    fixed!(diesel::update(dsl::payment_intents.find(&row.intent_id)).set(change)).execute(conn).await.map(drop)
 }

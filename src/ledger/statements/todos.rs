@@ -20,6 +20,10 @@ pub async fn todo(conn: &mut Conn, agency: AgencyId, id: &HostId) -> QueryResult
     dsl::todos.find((agency, id)).select(TodoRow::as_select()).first(conn).await.optional()
 }
 
+pub async fn lock_todo(conn: &mut Conn, agency: AgencyId, id: &HostId) -> QueryResult<Option<TodoRow>> {
+    for_update!(dsl::todos.find((agency, id)).select(TodoRow::as_select())).first(conn).await.optional()
+}
+
 pub async fn todo_page(conn: &mut Conn, page: &HostPage<TodoStatus>) -> QueryResult<Vec<TodoRow>> {
     let mut query = dsl::todos
         .select(TodoRow::as_select())
@@ -46,8 +50,8 @@ pub async fn complete_todo(
     id: &HostId,
     by: &str,
     at: Timestamp,
-) -> QueryResult<bool> {
+) -> QueryResult<()> {
     let open = dsl::todos.find((agency, id)).filter(dsl::status.eq(TodoStatus::Open));
     let change = (dsl::status.eq(TodoStatus::Complete), dsl::completed_at.eq(at), dsl::completed_by.eq(by));
-    Ok(fixed!(diesel::update(open).set(change)).execute(conn).await? == 1)
+    fixed!(diesel::update(open).set(change)).execute(conn).await.map(drop)
 }

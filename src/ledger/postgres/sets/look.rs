@@ -101,7 +101,7 @@ pub async fn payment_page(conn: &mut &Conn, asked: &[PaymentPage]) -> QueryResul
 pub async fn lock_payment(conn: &mut &Conn, asked: &[PaymentId]) -> QueryResult<Vec<Option<PaymentRow>>> {
     use payments_ledger::dsl;
     let rows = dsl::payments_ledger.filter(dsl::id.eq_any(asked)).select(PaymentRow::as_select());
-    let rows = rows.order(dsl::id).for_update().load(conn).await?;
+    let rows = rows.order(dsl::id).for_no_key_update().load(conn).await?;
     Ok(one_each(asked.iter().copied(), rows, |row: &PaymentRow| row.id))
 }
 
@@ -148,6 +148,18 @@ pub async fn todo(conn: &mut &Conn, asked: &[(AgencyId, HostId)]) -> QueryResult
     }))
 }
 
+pub async fn lock_todo(conn: &mut &Conn, asked: &[(AgencyId, HostId)]) -> QueryResult<Vec<Option<TodoRow>>> {
+    use todos::dsl;
+    let (agencies, ids): (Vec<AgencyId>, Vec<HostId>) = asked.iter().cloned().unzip();
+    let rows = dsl::todos
+        .filter(pairs!("agency_id, id", Uuid: agencies, Text: ids))
+        .select(TodoRow::as_select())
+        .order((dsl::agency_id, dsl::id))
+        .for_no_key_update();
+    let rows = fixed!(rows).load(conn).await?;
+    Ok(one_each(asked.iter().cloned(), rows, |row: &TodoRow| (row.agency_id, row.id.clone())))
+}
+
 pub async fn lock_task(conn: &mut &Conn, asked: &[(AgencyId, HostId)]) -> QueryResult<Vec<Option<TaskRow>>> {
     use custom_payment_tasks::dsl;
     let (agencies, ids): (Vec<AgencyId>, Vec<HostId>) = asked.iter().cloned().unzip();
@@ -155,7 +167,7 @@ pub async fn lock_task(conn: &mut &Conn, asked: &[(AgencyId, HostId)]) -> QueryR
         .filter(pairs!("agency_id, id", Uuid: agencies, Text: ids))
         .select(TaskRow::as_select())
         .order((dsl::agency_id, dsl::id))
-        .for_update();
+        .for_no_key_update();
     let rows = fixed!(rows).load(conn).await?;
     Ok(one_each(asked.iter().cloned(), rows, |row: &TaskRow| (row.agency_id, row.id.clone())))
 }

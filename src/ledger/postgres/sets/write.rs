@@ -1,8 +1,10 @@
-//! The statements that write.
+//! The statements that write. Those that are posted are not made here: they become parts of one statement (`posts`).
 
 use diesel::{
+    pg::Pg,
     prelude::*,
-    sql_types::{Text, Untyped},
+    query_builder::QueryFragment,
+    sql_types::Untyped,
 };
 use diesel_async::RunQueryDsl;
 
@@ -15,36 +17,10 @@ use crate::{
     schema::{custom_payment_tasks, processed_events, todos},
 };
 
-pub async fn insert_event(conn: &mut &Conn, asked: &[EventRow]) -> QueryResult<Vec<bool>> {
-    let insert = insert_rows!(InsertEvents returns Text: asked, processed_events from EventRow {
-        event_id, event_type, event_created_at, object_id, intent_id, session_id, amount_pence, currency,
-        payment_status, refunded_pence, verdict, reason, payment_id, tries, failures, due_at, leased_until,
-        reused_at, body, received_at, concluded_at, unsent,
-    } "on conflict do nothing returning event_id");
-    Ok(done_each(asked.iter().map(|row| row.event_id.clone()), insert.load(conn).await?))
-}
+/// A statement that writes, with a text that does not depend on its values.
+pub trait Posted: QueryFragment<Pg> + Send {}
 
-pub async fn put_intent(conn: &mut &Conn, asked: &[IntentRow]) -> QueryResult<Vec<bool>> {
-    let insert = insert_rows!(InsertIntents returns Text: asked, payment_intents from IntentRow {
-        intent_id, payment_id, attempt, state, amount_pence, currency, refunded_pence, refund_marked, recorded_at,
-    } "on conflict do nothing returning intent_id");
-    let mut put = done_each(asked.iter().map(|row| row.intent_id.clone()), insert.load(conn).await?);
-    let known: Vec<&IntentRow> =
-        asked.iter().zip(&put).filter(|(_, put)| !**put).map(|(row, _)| row).collect();
-    if known.is_empty() {
-        return Ok(put);
-    }
-    // An intent never moves to another payment.
-    let update = update_rows!(UpdateIntents returns (Text, Uuid): known, payment_intents by [intent_id, payment_id] set [
-        state, amount_pence, currency, refunded_pence, refund_marked,
-    ] "returning row.intent_id, row.payment_id");
-    let updated =
-        done_each(known.iter().map(|row| (row.intent_id.clone(), row.payment_id)), update.load(conn).await?);
-    for (put, updated) in put.iter_mut().filter(|put| !**put).zip(updated) {
-        *put = updated;
-    }
-    Ok(put)
-}
+impl<S: QueryFragment<Pg> + Send> Posted for S {}
 
 pub async fn insert_payment(conn: &mut &Conn, asked: &[PaymentRow]) -> QueryResult<Vec<bool>> {
     let insert = insert_rows!(InsertPayments returns Uuid: asked, payments_ledger from PaymentRow {
@@ -58,68 +34,66 @@ pub async fn insert_payment(conn: &mut &Conn, asked: &[PaymentRow]) -> QueryResu
     Ok(done_each(asked.iter().map(|row| row.id), insert.load(conn).await?))
 }
 
-pub async fn update_payment(conn: &mut &Conn, asked: &[PaymentRow]) -> QueryResult<Vec<()>> {
-    let update = update_rows!(UpdatePayments returns Untyped: asked, payments_ledger by [id] set [
+pub fn update_payment(asked: &[PaymentRow]) -> impl Posted {
+    update_rows!(UpdatePayments: asked, payments_ledger by [id] set [
         version, status, latest_attempt, cancelled_at, cancelled_by, manually_paid_at, manually_paid_by,
         manual_payment_reference, manual_refund_marked, refund_marked_at, refund_marked_by, refund_reference,
         refund_reason, payment_intent_id, paid_at, failure_reason, refunded_pence, refunded_at, open_anomalies,
         updated_at,
-    ] "");
-    all(asked, update.execute(conn).await)
+    ])
 }
 
-pub async fn insert_session(conn: &mut &Conn, asked: &[SessionRow]) -> QueryResult<Vec<()>> {
-    let insert = insert_rows!(InsertSessions returns Untyped: asked, checkout_sessions from SessionRow {
+pub fn insert_session(asked: &[SessionRow]) -> impl Posted {
+    insert_rows!(InsertSessions returns Untyped: asked, checkout_sessions from SessionRow {
         payment_id, attempt, provider_key, state, best, failure_reason, processing_since, session_id, url,
         expires_at, leased_until, tries, next_read_at, created_at,
-    } "");
-    all(asked, insert.execute(conn).await)
+    } "")
 }
 
-pub async fn update_session(conn: &mut &Conn, asked: &[SessionRow]) -> QueryResult<Vec<()>> {
-    let update = update_rows!(UpdateSessions returns Untyped: asked, checkout_sessions by [payment_id, attempt] set [
+pub fn update_session(asked: &[SessionRow]) -> impl Posted {
+    update_rows!(UpdateSessions: asked, checkout_sessions by [payment_id, attempt] set [
         state, session_id, url, expires_at, leased_until, next_read_at,
-    ] "");
-    all(asked, update.execute(conn).await)
+    ])
 }
 
-pub async fn insert_audit(conn: &mut &Conn, asked: &[AuditRow]) -> QueryResult<Vec<()>> {
-    let insert = insert_rows!(InsertAudits returns Untyped: asked, audit_log from AuditRow {
+pub fn insert_intent(asked: &[IntentRow]) -> impl Posted {
+    insert_rows!(InsertIntents returns Untyped: asked, payment_intents from IntentRow {
+        intent_id, payment_id, attempt, state, amount_pence, currency, refunded_pence, refund_marked, recorded_at,
+    } "")
+}
+
+pub fn update_intent(asked: &[IntentRow]) -> impl Posted {
+    update_rows!(UpdateIntents: asked, payment_intents by [intent_id] set [
+        state, amount_pence, currency, refunded_pence, refund_marked,
+    ])
+}
+
+pub fn insert_audit(asked: &[AuditRow]) -> impl Posted {
+    insert_rows!(InsertAudits returns Untyped: asked, audit_log from AuditRow {
         id, agency_id, payment_id, version, action, from_status, to_status, amount_pence, actor, at, request_id,
         changes, sequence,
-    } "");
-    all(asked, insert.execute(conn).await)
+    } "")
 }
 
-pub async fn complete_todo(
-    conn: &mut &Conn,
-    asked: &[(AgencyId, HostId, String, Timestamp)],
-) -> QueryResult<Vec<bool>> {
-    let firsts = firsts(asked, |one| (one.0, one.1.clone()));
+pub fn complete_todo(asked: &[(AgencyId, HostId, String, Timestamp)]) -> impl Posted {
     let values = vec![
-        given(todos::agency_id, firsts.iter().map(|one| one.0)),
-        given(todos::id, firsts.iter().map(|one| &one.1)),
-        given(todos::completed_by, firsts.iter().map(|one| Some(&one.2))),
-        given(todos::completed_at, firsts.iter().map(|one| Some(one.3))),
+        given(todos::agency_id, asked.iter().map(|one| one.0)),
+        given(todos::id, asked.iter().map(|one| &one.1)),
+        given(todos::completed_by, asked.iter().map(|one| Some(&one.2))),
+        given(todos::completed_at, asked.iter().map(|one| Some(one.3))),
     ];
     struct CompleteTodos;
-    let update = Bulk::<_, (Uuid, Text)>::new(
+    Bulk::<_, Untyped>::new(
         CompleteTodos,
         "update todos as row set status = 'complete', completed_by = n.completed_by, \
          completed_at = n.completed_at from",
         values,
         "as n (agency_id, id, completed_by, completed_at) \
-         where row.agency_id = n.agency_id and row.id = n.id and row.status = 'open' \
-         returning row.agency_id, row.id",
-    );
-    let done: Vec<(AgencyId, HostId)> = update.load(conn).await?;
-    Ok(done_each(asked.iter().map(|one| (one.0, one.1.clone())), done))
+         where row.agency_id = n.agency_id and row.id = n.id and row.status = 'open'",
+    )
 }
 
-pub async fn pay_task(
-    conn: &mut &Conn,
-    asked: &[(AgencyId, HostId, PaymentId, Timestamp)],
-) -> QueryResult<Vec<bool>> {
+pub fn pay_task(asked: &[(AgencyId, HostId, PaymentId, Timestamp)]) -> impl Posted {
     let values = vec![
         given(custom_payment_tasks::agency_id, asked.iter().map(|one| one.0)),
         given(custom_payment_tasks::id, asked.iter().map(|one| &one.1)),
@@ -127,42 +101,34 @@ pub async fn pay_task(
         given(custom_payment_tasks::paid_at, asked.iter().map(|one| Some(one.3))),
     ];
     struct PayTasks;
-    let update = Bulk::<_, (Uuid, Text)>::new(
+    Bulk::<_, Untyped>::new(
         PayTasks,
         "update custom_payment_tasks as row set status = 'paid', paid_by_payment_id = n.paid_by_payment_id, \
          paid_at = n.paid_at from",
         values,
         "as n (agency_id, id, paid_by_payment_id, paid_at) \
-         where row.agency_id = n.agency_id and row.id = n.id and row.status = 'pending' \
-         returning row.agency_id, row.id",
-    );
-    let done: Vec<(AgencyId, HostId)> = update.load(conn).await?;
-    Ok(done_each(asked.iter().map(|one| (one.0, one.1.clone())), done))
+         where row.agency_id = n.agency_id and row.id = n.id and row.status = 'pending'",
+    )
 }
 
-pub async fn wake_events_of_intent(
-    conn: &mut &Conn,
-    asked: &[(IntentId, Timestamp)],
-) -> QueryResult<Vec<()>> {
+pub fn wake_events_of_intent(asked: &[(IntentId, Timestamp)]) -> impl Posted {
     use processed_events::dsl;
     let ids: Vec<&IntentId> = asked.iter().map(|(id, _)| id).collect();
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq_any(ids));
-    let now = asked.iter().map(|(_, now)| *now).max();
-    all(asked, fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await)
+    fixed!(diesel::update(waiting).set(dsl::due_at.eq(asked.iter().map(|(_, now)| *now).max())))
 }
 
-pub async fn wake_events_of_session(
-    conn: &mut &Conn,
-    asked: &[(SessionId, Timestamp)],
-) -> QueryResult<Vec<()>> {
+pub fn wake_events_of_session(asked: &[(SessionId, Timestamp)]) -> impl Posted {
     use processed_events::dsl;
     let ids: Vec<&SessionId> = asked.iter().map(|(id, _)| id).collect();
     let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq_any(ids));
-    let now = asked.iter().map(|(_, now)| *now).max();
-    all(asked, fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await)
+    fixed!(diesel::update(waiting).set(dsl::due_at.eq(asked.iter().map(|(_, now)| *now).max())))
 }
 
-/// The answers to statements that say nothing when they succeed.
-fn all<A>(asked: &[A], done: QueryResult<usize>) -> QueryResult<Vec<()>> {
-    done.map(|_| vec![(); asked.len()])
+pub fn insert_event(asked: &[EventRow]) -> impl Posted {
+    insert_rows!(InsertEvents returns Untyped: asked, processed_events from EventRow {
+        event_id, event_type, event_created_at, object_id, intent_id, session_id, amount_pence, currency,
+        payment_status, refunded_pence, verdict, reason, payment_id, tries, failures, due_at, leased_until,
+        reused_at, body, received_at, concluded_at, unsent,
+    } "")
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    super::{Conn, requests::Requests},
+    super::{Conn, posts::Posts, requests::Requests},
     take_up,
 };
 use crate::error::Error;
@@ -39,7 +39,7 @@ impl Seat {
         &self,
         file: impl FnOnce(&mut Requests, oneshot::Sender<O>),
     ) -> Result<O, Error> {
-        self.wait_while(|requests| requests.has_posts_of(self.index)).await?;
+        self.wait_while(|requests| requests.posts.has_any_of(self.index)).await?;
         self.file_and_wait(file).await
     }
 
@@ -47,11 +47,11 @@ impl Seat {
     pub(in super::super) async fn post(
         &self,
         is_there: impl Fn(&Requests) -> bool,
-        file: impl FnOnce(&mut Requests),
+        file: impl FnOnce(&mut Posts),
     ) -> Result<(), Error> {
         // One statement can't change a row twice.
         self.wait_while(is_there).await?;
-        file(&mut take_up(&self.desk).requests);
+        file(&mut take_up(&self.desk).requests.posts);
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl Seat {
 
     /// The connection, for one statement.
     pub async fn borrow(&self) -> Result<Lent, Error> {
-        self.wait_while(|requests| requests.has_posts_of(self.index)).await?;
+        self.wait_while(|requests| requests.posts.has_any_of(self.index)).await?;
         let (lend, lent) = oneshot::channel();
         take_up(&self.desk).alone.push_back((self.index, lend));
         let connection = lent.await.map_err(|_| Error::internal("the group came apart"))?;
@@ -115,7 +115,7 @@ impl DerefMut for Lent {
     }
 }
 
-/// A row that a job of a group has locked.
+/// A row that a job of a group has locked: by which statement, and its key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LockKey(pub &'static str, pub String);
 
