@@ -13,7 +13,7 @@ use sha2::Digest;
 use crate::{
     domain::{AgencyId, CALMONY_PAY, JANITOR, Label, Role, Timestamp, TokenId},
     error::Error,
-    ledger::{Ledger, rows::TokenRow, sql_types::Sha256},
+    ledger::{Crowd, Ledger, rows::TokenRow, sql_types::Sha256},
 };
 
 /// Actors that no token may carry: the audit log uses them for what nobody asked for.
@@ -95,7 +95,7 @@ impl Tokens {
         }
         let row = self
             .ledger
-            .read_together(move |tx| async move { tx.token_by_hash(sha256).await }.boxed())
+            .together(Crowd::LookUps, move |tx| async move { tx.token_by_hash(sha256).await }.boxed())
             .await?;
         let Some(row) = row.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let caller = Caller {

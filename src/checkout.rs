@@ -24,7 +24,7 @@ use crate::{
     },
     error::Error,
     ledger::{
-        Tx,
+        Crowd, Tx,
         rows::{PaymentRow, SessionRow},
     },
     payment_sync::{Happening, happened},
@@ -121,7 +121,7 @@ pub async fn ask(
     }
     let (id, scale) = (payment.id, app.time_scale);
     let cause = Cause { request_id: request_id.map(str::to_owned), ..Cause::calmony_pay(None) };
-    let stored = app.ledger.write_together(move |tx| {
+    let stored = app.ledger.together(Crowd::Writes, move |tx| {
         async move { store(tx, id, attempt, answer, asked_at, &cause, scale).await }.boxed()
     });
     match stored.await? {

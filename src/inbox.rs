@@ -21,7 +21,7 @@ use crate::{
     calmony::event::{Event, Meaning, Unreadable},
     domain::{AnomalyKind, Cause, EventId, PaymentId, SessionState, Timestamp, Verdict, lifecycle::Evidence},
     error::Error,
-    ledger::{Tx, rows::EventRow},
+    ledger::{Crowd, Tx, rows::EventRow},
     payment_sync::{Happening, Subject, happened, happened_to},
 };
 
@@ -46,7 +46,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
     let unsent = app.inngest.is_some();
     let applied = app
         .ledger
-        .write_together(move |tx| {
+        .together(Crowd::Writes, move |tx| {
             async move { receive(tx, &first, &kept, retry_after, unsent).await }.boxed()
         })
         .await;
@@ -70,7 +70,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
 
 async fn find(app: &App, id: &EventId) -> Result<Option<EventRow>, Error> {
     let id = id.clone();
-    app.ledger.read_together(move |tx| async move { tx.event(&id).await }.boxed()).await
+    app.ledger.together(Crowd::LookUps, move |tx| async move { tx.event(&id).await }.boxed()).await
 }
 
 /// Stores a signed body that is not readable as an event, keyed by its hash.

@@ -67,45 +67,6 @@ impl Ledger {
         }
     }
 
-    /// As [`Ledger::read`], for what comes in crowds: lookers that wait at the same moment may share a connection
-    /// and ask as one. `look` may run more than once.
-    pub async fn read_together<T, F>(&self, look: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        match self {
-            Self::Sqlite(ledger) => ledger.read(look).await,
-            Self::Postgres(ledger) => ledger.read_together(look).await,
-        }
-    }
-
-    /// As [`Ledger::read_together`], for lists, which share with lists only: a page that has to be read from the disk
-    /// holds up no look-up.
-    pub async fn list_together<T, F>(&self, look: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        match self {
-            Self::Sqlite(ledger) => ledger.read(look).await,
-            Self::Postgres(ledger) => ledger.list_together(look).await,
-        }
-    }
-
-    /// As [`Ledger::write`], for what comes in crowds: writers that wait at the same moment may share a
-    /// transaction, and so its commit. Each is still kept apart from the others, and fails alone.
-    pub async fn write_together<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        match self {
-            Self::Sqlite(ledger) => ledger.write(work).await,
-            Self::Postgres(ledger) => ledger.write_together(work).await,
-        }
-    }
-
     /// Runs `work` as one transaction. An error of any kind rolls all of it back. It may be run more than once, each time
     /// from the start (PostgreSQL: a race was lost; SQLite: another job of its batch failed), so it must have no effect
     /// but its statements; what it logs and counts may be told twice. Once begun it runs to its end, even if the caller
@@ -120,6 +81,32 @@ impl Ledger {
             Self::Postgres(ledger) => ledger.write(work).await,
         }
     }
+
+    /// As [`Ledger::read`] or [`Ledger::write`], for what comes in crowds: jobs of a kind that wait at the same moment may
+    /// share a connection and ask as one, and writers a transaction and its commit. Each is still kept apart from the
+    /// others, and fails alone. `job` may be run more than once.
+    pub async fn together<T, F>(&self, crowd: Crowd, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
+    {
+        match (self, crowd) {
+            (Self::Sqlite(ledger), Crowd::LookUps | Crowd::Lists) => ledger.read(job).await,
+            (Self::Sqlite(ledger), Crowd::Writes) => ledger.write(job).await,
+            (Self::Postgres(ledger), crowd) => ledger.together(crowd, job).await,
+        }
+    }
+}
+
+/// Who shares with whom in [`Ledger::together`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowd {
+    /// Those who look for a row or few.
+    LookUps,
+    /// Those who list: a page that has to be read from the disk holds up no look-up.
+    Lists,
+    /// Those who write.
+    Writes,
 }
 
 /// Where the database is.

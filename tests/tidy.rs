@@ -63,7 +63,7 @@ fn a_status_is_written_in_one_place() {
         ("insert_audit(", "src/ledger/statements/audit.rs"),
     ] {
         // Its text once for one row and once for many; the one caller is the journal.
-        let forms = ["src/ledger/postgres/requests.rs", "src/ledger/postgres/sets/write.rs", file];
+        let forms = ["src/ledger/postgres/posts.rs", "src/ledger/postgres/sets/write.rs", file];
         only_in(statement, &[["src/ledger/journal.rs", "src/ledger/tx.rs"].as_slice(), &forms].concat());
     }
 }

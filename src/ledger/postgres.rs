@@ -23,7 +23,7 @@ use tracing::Instrument;
 pub use together::Seat;
 use together::{Purpose, Together};
 
-use super::{Tx, TxFuture, catch_panic, secret, waiting::MAX_WAIT};
+use super::{Crowd, Tx, TxFuture, catch_panic, secret, waiting::MAX_WAIT};
 use crate::error::Error;
 
 /// A connection.
@@ -85,7 +85,7 @@ const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct PostgresLedger {
     pool: Pool,
-    reads: Together,
+    look_ups: Together,
     lists: Together,
     writes: Together,
 }
@@ -106,10 +106,10 @@ impl PostgresLedger {
             .await
             .map_err(|error| Error::internal(format!("PostgreSQL: {error}")))?;
         let pool = Pool(pool);
-        let reads = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
+        let look_ups = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
         let lists = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
         let writes = Together::start(url, &pool, Purpose::Write, WRITERS_TOGETHER)?;
-        Ok(Self { pool, reads, lists, writes })
+        Ok(Self { pool, look_ups, lists, writes })
     }
 
     /// See [`super::Ledger::read`].
@@ -117,26 +117,7 @@ impl PostgresLedger {
     where
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
     {
-        let mut tx = Tx::Postgres(self.pool.connection().await?.into());
-        catch_panic(async { look(&mut tx).await }).await
-    }
-
-    /// See [`super::Ledger::read_together`].
-    pub async fn read_together<T, F>(&self, look: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        self.reads.run(look).await
-    }
-
-    /// See [`super::Ledger::list_together`].
-    pub async fn list_together<T, F>(&self, look: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        self.lists.run(look).await
+        self.pool.read(look).await
     }
 
     /// See [`super::Ledger::write`]. In a task of its own: a transaction whose future is dropped would stay open.
@@ -150,13 +131,18 @@ impl PostgresLedger {
         tokio::spawn(task.in_current_span()).await.map_err(|_| Error::internal("a transaction panicked"))?
     }
 
-    /// See [`super::Ledger::write_together`].
-    pub async fn write_together<T, F>(&self, work: F) -> Result<T, Error>
+    /// See [`super::Ledger::together`].
+    pub async fn together<T, F>(&self, crowd: Crowd, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
     {
-        self.writes.run(work).await
+        let queue = match crowd {
+            Crowd::LookUps => &self.look_ups,
+            Crowd::Lists => &self.lists,
+            Crowd::Writes => &self.writes,
+        };
+        queue.run(job).await
     }
 }
 
@@ -170,6 +156,15 @@ impl Pool {
             tracing::warn!(%error, "no database connection");
             Error::busy()
         })
+    }
+
+    /// Runs one job that looks.
+    async fn read<T, F>(&self, look: F) -> Result<T, Error>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
+    {
+        let mut tx = Tx::Postgres(self.connection().await?.into());
+        catch_panic(async { look(&mut tx).await }).await
     }
 
     /// Runs one job as a transaction; again where it lost a race.

@@ -300,8 +300,7 @@ pub struct TotalChange {
 }
 
 /// What a subscriber is told of a journal row.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = audit_log)]
+#[derive(Clone, Debug, Queryable)]
 #[allow(missing_docs, reason = "the columns are described in the migration")]
 pub struct ChangeRow {
     pub entry: i64,

@@ -249,9 +249,9 @@ statements! {
         /// A page of an agency's trail, oldest first.
         agency_trail(agency: AgencyId, after: i64, limit: i64) -> Vec<(i64, AuditRow)>;
         /// Numbered changes of statuses in their order, each with its payment as it now stands.
-        changes_after(after: &ChangesAfter) -> Vec<(ChangeRow, PaymentRow, Option<SessionRow>)>;
+        changes_after(after: &ChangesAfter) -> Vec<(ChangeRow, ShownPayment)>;
         /// The last change of a payment's status, numbered or not yet, with the payment as it now stands.
-        latest_change(payment: PaymentId) -> Option<(ChangeRow, PaymentRow, Option<SessionRow>)>;
+        latest_change(payment: PaymentId) -> Option<(ChangeRow, ShownPayment)>;
     }
     totals {
         /// Takes the right to do a kind of work until the transaction ends; says whether it got it.

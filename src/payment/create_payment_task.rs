@@ -15,7 +15,7 @@ use crate::{
     },
     error::Error,
     ledger::{
-        AuditEntry, Change, Tx,
+        AuditEntry, Change, Crowd, Tx,
         rows::{PaymentRow, SessionRow},
         sql_types::Sha256,
     },
@@ -54,8 +54,9 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
     let ledger = call.app.ledger.clone();
     let request_id = call.request_id.clone();
     let (app, repeated) = (call.app.clone(), call.clone());
-    let entered =
-        ledger.write_together(move |tx| async move { enter(tx, &call, input).await }.boxed()).await?;
+    let entered = ledger
+        .together(Crowd::Writes, move |tx| async move { enter(tx, &call, input).await }.boxed())
+        .await?;
     let (payment, link) = match entered {
         Entered::New(payment, session) => {
             let link = checkout::ask(&app, &payment, &session, Some(request_id.as_str())).await;
@@ -98,8 +99,7 @@ enum Entered {
 async fn enter(tx: &mut Tx, call: &Call, input: Input) -> Result<Entered, Error> {
     let agency_id = call.caller.agency_id;
     let params_sha256 = params_sha256(&input)?;
-    let (known, agency) =
-        try_join!(find_known(tx, call, &input, params_sha256), tx.agency(agency_id))?;
+    let (known, agency) = try_join!(find_known(tx, call, &input, params_sha256), tx.agency(agency_id))?;
     if let Some(known) = known {
         return Ok(Entered::Known(known));
     }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Payment, payment_id, read_own};
-use crate::{error::Error, rpc::procedure::Call};
+use crate::{error::Error, ledger::Crowd, rpc::procedure::Call};
 
 /// Returns the full ledger entry of a payment.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,5 +20,5 @@ pub struct Input {
 pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     let id = payment_id(&input.payment_id)?;
     let ledger = call.app.ledger.clone();
-    ledger.read_together(move |tx| async move { read_own(tx, &call, id).await }.boxed()).await
+    ledger.together(Crowd::LookUps, move |tx| async move { read_own(tx, &call, id).await }.boxed()).await
 }

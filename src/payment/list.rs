@@ -8,7 +8,7 @@ use super::Payment;
 use crate::{
     domain::{HostId, PaymentId, PaymentStatus, PaymentType},
     error::Error,
-    ledger::PaymentPage,
+    ledger::{Crowd, PaymentPage},
     page::{Cursor, Limit, List, Page},
     rpc::procedure::Call,
 };
@@ -42,6 +42,7 @@ pub async fn run(call: Call, input: Input) -> Result<Page<Payment>, Error> {
         limit: limit.and_one(),
     };
     let ledger = &call.app.ledger;
-    let rows = ledger.list_together(move |tx| async move { tx.payment_page(&page).await }.boxed()).await?;
+    let rows =
+        ledger.together(Crowd::Lists, move |tx| async move { tx.payment_page(&page).await }.boxed()).await?;
     Ok(Page::of(rows, limit, |row| Cursor::of_id(List::Payments, row.id.0), Payment::from))
 }

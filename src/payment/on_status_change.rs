@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     ledger::{
         ChangesAfter, Ledger, Tx, TxFuture,
-        rows::{ChangeRow, PaymentRow, SessionRow, ShownPayment},
+        rows::{ChangeRow, ShownPayment},
     },
     rpc::procedure::Call,
 };
@@ -133,7 +133,7 @@ struct Follower {
     agency: AgencyId,
     payment: Option<PaymentId>,
     place: Place,
-    read: VecDeque<(ChangeRow, PaymentRow, Option<SessionRow>)>,
+    read: VecDeque<(ChangeRow, ShownPayment)>,
 }
 
 impl Follower {
@@ -158,17 +158,17 @@ impl Follower {
     /// How the payment stands, under the number of the change that made it so, once that has one.
     async fn as_it_stands(&mut self, payment: PaymentId) -> Result<Option<StatusChange>, Error> {
         let latest = self.look(move |tx| async move { tx.latest_change(payment).await }.boxed()).await?;
-        let Some((ChangeRow { sequence: Some(sequence), .. }, row, session)) = latest else {
+        let Some((ChangeRow { sequence: Some(sequence), .. }, row)) = latest else {
             return Ok(None);
         };
         self.place = Place::After { sequence, past: Vec::new() };
-        Ok(Some(StatusChange { sequence, payment: Payment::from(ShownPayment::from((row, session))) }))
+        Ok(Some(StatusChange { sequence, payment: row.into() }))
     }
 
     /// The next change after the follower's place, if it has a number already.
     async fn following(&mut self) -> Result<Option<StatusChange>, Error> {
         loop {
-            while let Some((change, row, session)) = self.read.pop_front() {
+            while let Some((change, row)) = self.read.pop_front() {
                 let Place::After { sequence: place, past } = &mut self.place else { return Ok(None) };
                 // Only rows with a number are read.
                 let Some(sequence) = change.sequence else { continue };
@@ -176,10 +176,7 @@ impl Follower {
                 match past.iter().position(|entry| *entry == change.entry) {
                     Some(known) => _ = past.swap_remove(known),
                     None => {
-                        return Ok(Some(StatusChange {
-                            sequence,
-                            payment: Payment::upon(&change, row, session),
-                        }));
+                        return Ok(Some(StatusChange { sequence, payment: Payment::upon(&change, row) }));
                     }
                 }
             }

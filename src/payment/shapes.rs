@@ -9,7 +9,7 @@ use crate::{
         AgencyId, AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, AuditId, FreeText, HostId, IntentId,
         Label, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, Timestamp,
     },
-    ledger::rows::{AnomalyRow, AuditRow, ChangeRow, PaymentRow, SessionRow, ShownPayment},
+    ledger::rows::{AnomalyRow, AuditRow, ChangeRow, ShownPayment},
 };
 
 /// A payment and its link.
@@ -138,7 +138,7 @@ impl From<ShownPayment> for Payment {
 impl Payment {
     /// The payment as it stands, but with the status that a change led to, and without what came later with another:
     /// a subscriber who is told of two quick changes at once sees both.
-    pub fn upon(change: &ChangeRow, mut row: PaymentRow, session: Option<SessionRow>) -> Self {
+    pub fn upon(change: &ChangeRow, mut row: ShownPayment) -> Self {
         let stands = row.status;
         row.status = change.to_status.unwrap_or(stands);
         match row.status {
@@ -173,7 +173,7 @@ impl Payment {
             }
             PaymentStatus::Succeeded | PaymentStatus::Refunded => {}
         }
-        Self::from(ShownPayment::from((row, session)))
+        Self::from(row)
     }
 }
 

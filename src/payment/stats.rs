@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{PaymentStatus, Pence},
     error::Error,
+    ledger::Crowd,
     rpc::procedure::Call,
 };
 
@@ -41,8 +42,9 @@ pub struct Tally {
 pub async fn run(call: Call, _: Input) -> Result<Output, Error> {
     let agency = call.caller.agency_id;
     let ledger = &call.app.ledger;
-    let totals =
-        ledger.read_together(move |tx| async move { tx.payment_totals(agency).await }.boxed()).await?;
+    let totals = ledger
+        .together(Crowd::LookUps, move |tx| async move { tx.payment_totals(agency).await }.boxed())
+        .await?;
     let tally = |status: PaymentStatus| {
         let found = totals.iter().find(|(of, _, _)| *of == status);
         found.map_or_else(Tally::default, |&(_, count, total)| Tally {

@@ -64,7 +64,15 @@ impl Subject {
             task_paid_by_other: paid_by.is_some_and(|id| id != payment.id),
             contradicted: Default::default(),
         };
-        Ok(Self { unmarked: payment.clone(), payment, facts, open_todo, pending_task, sessions, failure_code: None })
+        Ok(Self {
+            unmarked: payment.clone(),
+            payment,
+            facts,
+            open_todo,
+            pending_task,
+            sessions,
+            failure_code: None,
+        })
     }
 
     /// Its checkout sessions, by attempt.

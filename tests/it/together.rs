@@ -10,7 +10,7 @@ use quittance::{
         TodoStatus,
     },
     error::{Error, Kind},
-    ledger::{Ledger, Tx, TxFuture, rows::TodoRow},
+    ledger::{Crowd, Ledger, Tx, TxFuture, rows::TodoRow},
 };
 use serde_json::json;
 
@@ -32,11 +32,12 @@ fn todo(agency_id: AgencyId, id: &str) -> TodoRow {
     }
 }
 
-/// Adds a todo and completes it; then comes to the end that its number says.
+/// Adds a todo, completes it, and comes to the end that its number says; mostly it tells whether it sees what it did.
 async fn add_and_complete(tx: &mut Tx, agency: AgencyId, number: usize) -> Result<bool, Error> {
     let row = todo(agency, &format!("todo-{number}"));
     tx.insert_todo(&row).await?;
-    let completed = tx.complete_todo(agency, &row.id, "somebody", Timestamp::now()).await?;
+    tx.complete_todo(agency, &row.id, "somebody", Timestamp::now()).await?;
+    let completed = tx.todo(agency, &row.id).await?.is_some_and(|todo| todo.status == TodoStatus::Complete);
     match number {
         number if number % 50 == 7 => Err(Error::invalid("number", "is unlucky")),
         number if number % 50 == 13 => panic!("{number} is very unlucky"),
@@ -56,7 +57,8 @@ async fn same<A, T>(
     // Each asked for more than once, so that answers are shared.
     let crowd: Vec<A> = asked.iter().cycle().take(asked.len() * 3).cloned().collect();
     let together =
-        join_all(crowd.iter().cloned().map(|one| ledger.read_together(move |tx| look(tx, one)))).await;
+        join_all(crowd.iter().cloned().map(|one| ledger.together(Crowd::LookUps, move |tx| look(tx, one))))
+            .await;
     for (one, together) in crowd.into_iter().zip(together) {
         let shown = format!("{one:?}");
         let alone = ledger.read(move |tx| look(tx, one)).await.expect("an answer");
@@ -68,7 +70,7 @@ on_both! {
     async fn who_fails_in_a_crowd_fails_alone(app: TestApp) {
         let agency = app.agency_id;
         let jobs = (0..CROWD).map(|number| {
-            app.ledger.write_together(move |tx| async move { add_and_complete(tx, agency, number).await }.boxed())
+            app.ledger.together(Crowd::Writes, move |tx| async move { add_and_complete(tx, agency, number).await }.boxed())
         });
         let done = join_all(jobs).await;
         let left = app.sql().await.lines("select id as line from todos where status = 'complete'").await;
@@ -87,7 +89,7 @@ on_both! {
         let created = app.agent().create(1_000).await;
         let id = PaymentId::parse(&created.id).expect("an id");
         let jobs = (0..CROWD).map(|_| {
-            app.ledger.write_together(move |tx| {
+            app.ledger.together(Crowd::Writes, move |tx| {
                 async move {
                     let mut row = tx.lock_payment(id).await?.expect("the payment");
                     row.open_anomalies += 1;
@@ -106,7 +108,7 @@ on_both! {
         let created = app.agent().create(1_000).await;
         let id = PaymentId::parse(&created.id).expect("an id");
         let jobs = (0..CROWD).map(|_| {
-            app.ledger.write_together(move |tx| {
+            app.ledger.together(Crowd::Writes, move |tx| {
                 async move {
                     let mut row = tx.lock_payment(id).await?.expect("the payment");
                     for _ in 0..2 {
@@ -182,6 +184,7 @@ on_both! {
         same(ledger, &owned, |tx, (agency, id)| async move { tx.payment(agency, id).await }.boxed()).await;
         same(ledger, &keys, |tx, (agency, key)| async move { tx.payment_by_key(agency, &key).await }.boxed()).await;
         same(ledger, &hosts("todo"), |tx, (agency, id)| async move { tx.todo(agency, &id).await }.boxed()).await;
+        same(ledger, &hosts("todo"), |tx, (agency, id)| async move { tx.lock_todo(agency, &id).await }.boxed()).await;
         same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.lock_task(agency, &id).await }.boxed()).await;
         same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.open_payment_of_task(agency, &id).await }.boxed()).await;
         same(ledger, &[own, stranger], |tx, id| async move { tx.agency(id).await }.boxed()).await;

@@ -11,7 +11,7 @@
 //! its own: a job that asks for a row another job has locked waits until that one is done, its last writes included.
 //!
 //! A group stands or falls as a whole. If a statement fails, or a job that has written something does, all is
-//! rolled back and every job runs again in a transaction of its own, as if it had never been in a group.
+//! rolled back and every job runs again by itself, as if it had never been in a group.
 
 mod desk;
 mod job;
@@ -76,7 +76,7 @@ impl Together {
         let failed = |error: std::io::Error| Error::internal(format!("a worker's thread: {error}"));
         for _ in 0..workers {
             let line = Line { url: url.clone(), connection: None, purpose };
-            let alone = Alone { pool: pool.clone(), runtime: Handle::current() };
+            let alone = Alone { pool: pool.clone(), purpose, runtime: Handle::current() };
             let work = work(Arc::clone(&queue), alone, line);
             if purpose == Purpose::Read {
                 tokio::spawn(work);

@@ -1,31 +1,25 @@
 //! The journal.
 
-use diesel::{prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::SqlTypeOf,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+};
 use diesel_async::RunQueryDsl;
 
-use super::{Conn, Db};
+use super::{
+    Conn, Db,
+    payments::{Shown, shown},
+};
 use crate::{
     domain::{AgencyId, PaymentId},
     ledger::{
         ChangesAfter,
-        rows::{AuditRow, ChangeRow, PaymentRow, SessionRow},
+        rows::{AuditRow, ChangeRow, ShownPayment},
+        sql_types as st,
     },
-    schema::{audit_log, audit_log::dsl, checkout_sessions, payments_ledger},
+    schema::audit_log::dsl,
 };
-
-/// A change beside its payment as it now stands and the link that carries.
-macro_rules! with_payment {
-    () => {
-        audit_log::table
-            .inner_join(payments_ledger::table.on(dsl::payment_id.eq(payments_ledger::id.nullable())))
-            .left_join(
-                checkout_sessions::table.on(checkout_sessions::payment_id
-                    .eq(payments_ledger::id)
-                    .and(checkout_sessions::attempt.eq(payments_ledger::latest_attempt))),
-            )
-            .select((ChangeRow::as_select(), PaymentRow::as_select(), Option::<SessionRow>::as_select()))
-    };
-}
 
 pub async fn insert_audit(conn: &mut Conn, row: &AuditRow) -> QueryResult<()> {
     fixed!(diesel::insert_into(dsl::audit_log).values(row)).execute(conn).await.map(drop)
@@ -66,25 +60,79 @@ pub async fn agency_trail(
 pub async fn changes_after(
     conn: &mut Conn,
     after: &ChangesAfter,
-) -> QueryResult<Vec<(ChangeRow, PaymentRow, Option<SessionRow>)>> {
-    let mut query =
-        with_payment!().filter(dsl::sequence.gt(after.sequence)).limit(after.limit).into_boxed::<Db>();
-    // A payment has few rows and an agency many, so each is read through an index of its own. The orders agree.
-    query = match after.payment {
-        Some(payment) => query.filter(dsl::payment_id.eq(payment)).order(dsl::version),
-        None => query.filter(dsl::agency_id.eq(after.agency)).order(dsl::sequence),
-    };
-    query.load(conn).await
+) -> QueryResult<Vec<(ChangeRow, ShownPayment)>> {
+    Changes::After(after).load(conn).await
 }
 
 pub async fn latest_change(
     conn: &mut Conn,
     payment: PaymentId,
-) -> QueryResult<Option<(ChangeRow, PaymentRow, Option<SessionRow>)>> {
-    let latest = with_payment!()
-        .filter(dsl::payment_id.eq(payment))
-        .filter(diesel::dsl::sql::<Bool>("from_status is distinct from to_status"))
-        .order(dsl::version.desc())
-        .limit(1);
-    fixed!(latest).get_result(conn).await.optional()
+) -> QueryResult<Option<(ChangeRow, ShownPayment)>> {
+    Changes::Latest(payment).get_result(conn).await.optional()
+}
+
+/// Changes of statuses, each beside its payment as it now stands, with the link where the change left a use for it.
+enum Changes<'a> {
+    /// Those with numbers, in their order.
+    After(&'a ChangesAfter),
+    /// A payment's last, with a number or without.
+    Latest(PaymentId),
+}
+
+impl QueryId for Changes<'_> {
+    type QueryId = ();
+    // It has three texts, and is prepared under each.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Changes<'_> {
+    type SqlType = (
+        (
+            SqlTypeOf<dsl::entry>,
+            SqlTypeOf<dsl::sequence>,
+            SqlTypeOf<dsl::from_status>,
+            SqlTypeOf<dsl::to_status>,
+            SqlTypeOf<dsl::changes>,
+        ),
+        Shown,
+    );
+}
+
+impl QueryFragment<Db> for Changes<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        out.push_sql("select c.entry, c.sequence, c.from_status, c.to_status, c.changes, ");
+        out.push_sql(shown!("c.to_status"));
+        out.push_sql(" from audit_log as c join payments_ledger as p on p.id = c.payment_id where ");
+        match self {
+            Self::After(ChangesAfter { agency, payment, sequence, limit }) => {
+                // A payment has few rows and an agency many, so each is read through an index of its own. The orders agree.
+                let order = match payment {
+                    Some(payment) => {
+                        out.push_sql("c.payment_id = ");
+                        out.push_bind_param::<st::Uuid, _>(payment)?;
+                        "c.version"
+                    }
+                    None => {
+                        out.push_sql("c.agency_id = ");
+                        out.push_bind_param::<st::Uuid, _>(agency)?;
+                        "c.sequence"
+                    }
+                };
+                out.push_sql(" and c.sequence > ");
+                out.push_bind_param::<st::BigInt, _>(sequence)?;
+                out.push_sql(" order by ");
+                out.push_sql(order);
+                out.push_sql(" limit ");
+                out.push_bind_param::<st::BigInt, _>(limit)
+            }
+            Self::Latest(payment) => {
+                out.push_sql("c.payment_id = ");
+                out.push_bind_param::<st::Uuid, _>(payment)?;
+                out.push_sql(
+                    " and c.from_status is distinct from c.to_status order by c.version desc limit 1",
+                );
+                Ok(())
+            }
+        }
+    }
 }

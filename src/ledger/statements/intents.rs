@@ -31,5 +31,8 @@ pub async fn update_intent(conn: &mut Conn, row: &IntentRow) -> QueryResult<()> 
         dsl::refunded_pence.eq(row.refunded_pence),
         dsl::refund_marked.eq(row.refund_marked),
     );
-    fixed!(diesel::update(dsl::payment_intents.find(&row.intent_id)).set(change)).execute(conn).await.map(drop)
+    fixed!(diesel::update(dsl::payment_intents.find(&row.intent_id)).set(change))
+        .execute(conn)
+        .await
+        .map(drop)
 }

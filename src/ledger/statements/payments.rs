@@ -75,18 +75,27 @@ pub async fn update_payment(conn: &mut Conn, row: &PaymentRow) -> QueryResult<()
     fixed!(diesel::update(dsl::payments_ledger.find(row.id)).set(change)).execute(conn).await.map(drop)
 }
 
-/// What is shown, of `p`, a row of the ledger. Few payments have a link, and only for those is it looked up.
-const SHOWN: &str = "p.id, p.agency_id, p.status, p.payment_type, p.method, p.method_forced, p.amount_pence, \
-    p.currency, p.description, p.tenancy_id, p.todo_id, p.custom_payment_task_id, p.manually_paid_at, \
-    p.manual_payment_reference, p.payment_intent_id, p.paid_at, p.failure_reason, p.refunded_pence, p.refunded_at, \
-    p.open_anomalies, p.created_by, p.created_at, p.updated_at, \
-    case when p.status in ('pending', 'failed') then (select url from checkout_sessions as s \
-    where s.payment_id = p.id and s.attempt = p.latest_attempt and s.state = 'open') end, \
-    case when p.status in ('pending', 'failed') then (select expires_at from checkout_sessions as s \
-    where s.payment_id = p.id and s.attempt = p.latest_attempt and s.state = 'open') end";
+/// What is shown of `p`, a row of the ledger, in a status. Few payments have a link, and only for those is it looked up.
+macro_rules! shown {
+    ($in_status:literal) => {
+        concat!(
+            "p.id, p.agency_id, p.status, p.payment_type, p.method, p.method_forced, p.amount_pence, p.currency, \
+             p.description, p.tenancy_id, p.todo_id, p.custom_payment_task_id, p.manually_paid_at, \
+             p.manual_payment_reference, p.payment_intent_id, p.paid_at, p.failure_reason, p.refunded_pence, \
+             p.refunded_at, p.open_anomalies, p.created_by, p.created_at, p.updated_at, case when ",
+            $in_status,
+            " in ('pending', 'failed') then (select url from checkout_sessions as s where s.payment_id = p.id \
+             and s.attempt = p.latest_attempt and s.state = 'open') end, case when ",
+            $in_status,
+            " in ('pending', 'failed') then (select expires_at from checkout_sessions as s where s.payment_id = p.id \
+             and s.attempt = p.latest_attempt and s.state = 'open') end"
+        )
+    };
+}
+pub(super) use shown;
 
-/// The types of [`SHOWN`].
-type Shown = (
+/// The types of what is shown.
+pub type Shown = (
     SqlTypeOf<dsl::id>,
     SqlTypeOf<dsl::agency_id>,
     SqlTypeOf<dsl::status>,
@@ -129,7 +138,7 @@ impl Query for ShownByIds<'_> {
 impl QueryFragment<Db> for ShownByIds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         out.push_sql("select ");
-        out.push_sql(SHOWN);
+        out.push_sql(shown!("p.status"));
         out.push_sql(" from payments_ledger as p where p.id ");
         is_one_of!(out, st::Uuid, self.0);
         Ok(())
@@ -154,7 +163,7 @@ impl QueryFragment<Db> for ShownPage<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         let page = self.0;
         out.push_sql("select ");
-        out.push_sql(SHOWN);
+        out.push_sql(shown!("p.status"));
         out.push_sql(" from payments_ledger as p where p.agency_id = ");
         out.push_bind_param::<st::Uuid, _>(&page.agency)?;
         if let Some(tenancy) = &page.tenancy {

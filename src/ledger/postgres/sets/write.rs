@@ -1,11 +1,6 @@
 //! The statements that write. Those that are posted are not made here: they become parts of one statement (`posts`).
 
-use diesel::{
-    pg::Pg,
-    prelude::*,
-    query_builder::QueryFragment,
-    sql_types::Untyped,
-};
+use diesel::{pg::Pg, prelude::*, query_builder::QueryFragment, sql_types::Untyped};
 use diesel_async::RunQueryDsl;
 
 use super::{

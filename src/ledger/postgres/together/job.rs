@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::Instrument;
 
-use super::{super::Pool, take_up};
+use super::{super::Pool, Purpose, take_up};
 use crate::{
     error::Error,
     ledger::{Tx, TxFuture, catch_panic, waiting::Claim},
@@ -37,7 +37,7 @@ pub trait Job: Send {
     fn begin(&self, tx: Tx) -> Running;
     /// Hands the kept result over, or the reason why nothing came of it.
     fn answer(self: Box<Self>, committed: Result<(), Error>);
-    /// Runs it in a transaction of its own, in a task of its own.
+    /// Runs it by itself, in a task of its own.
     fn alone(self: Box<Self>, how: &Alone);
     /// Whether it is to be run: its caller may have given up before anybody began it.
     fn claim(&self) -> bool;
@@ -46,6 +46,7 @@ pub trait Job: Send {
 /// Where jobs run whose group came apart.
 pub struct Alone {
     pub(super) pool: Pool,
+    pub(super) purpose: Purpose,
     pub(super) runtime: Handle,
 }
 
@@ -95,7 +96,13 @@ where
     fn alone(self: Box<Self>, how: &Alone) {
         let Self { work, answer, span, .. } = *self;
         let pool = how.pool.clone();
-        let run = async move { answer.send(pool.write(work).await) };
+        let purpose = how.purpose;
+        let run = async move {
+            answer.send(match purpose {
+                Purpose::Read => pool.read(work).await,
+                Purpose::Write => pool.write(work).await,
+            })
+        };
         how.runtime.spawn(run.map(drop).instrument(span));
     }
 
