@@ -285,7 +285,7 @@ impl Error {
         match self {
             // Diesel has no kind for 40P01 and passes the server's words on.
             Self::Internal { cause: Fault::Database(DieselError::DatabaseError(kind, info)) } => {
-                // What was not there when this transaction looked is there now. Looking again will show it.
+                // What was not there when this transaction looked is there now, and will be seen.
                 matches!(kind, DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::UniqueViolation)
                     || info.message().contains("deadlock detected")
             }

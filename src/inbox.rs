@@ -52,18 +52,16 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
         .await;
     match applied {
         Ok(Some(verdict)) => Ok(Receipt::Concluded(verdict)),
-        // Another delivery under this id was faster, perhaps with other facts.
-        Ok(None) => match find(app, &event.id).await? {
-            Some(known) => recognise(app, known, event).await,
-            None => Err(Error::internal("a stored event is gone")),
-        },
+        Ok(None) => known_meanwhile(app, event).await,
         Err(Error::Busy { retry_after_ms }) => Err(Error::Busy { retry_after_ms }),
         Err(error) => {
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
             let row = parked(&event, body, "could not be applied", retry_after, unsent);
-            app.ledger.write(move |tx| async move { store(tx, &row).await }.boxed()).await?;
-            Ok(Receipt::Concluded(Verdict::Parked))
+            match insert_unless_known(app, row).await? {
+                true => Ok(Receipt::Concluded(Verdict::Parked)),
+                false => known_meanwhile(app, event).await,
+            }
         }
     }
 }
@@ -103,17 +101,20 @@ pub async fn quarantine(app: &App, body: &[u8], why: Unreadable) -> Result<Recei
         // Not for Inngest: it has no type and no id of the provider's.
         unsent: false,
     };
-    let added = app.ledger.write(move |tx| async move { store(tx, &row).await }.boxed()).await?;
+    let added = insert_unless_known(app, row).await?;
     Ok(if added { Receipt::Concluded(Verdict::Quarantined) } else { Receipt::Duplicate })
 }
 
-/// Stores an event unless one has its id; says whether it did.
-async fn store(tx: &mut Tx, row: &EventRow) -> Result<bool, Error> {
-    if tx.event(&row.event_id).await?.is_some() {
-        return Ok(false);
+async fn insert_unless_known(app: &App, row: EventRow) -> Result<bool, Error> {
+    app.ledger.write(move |tx| async move { tx.insert_event_unless_known(&row).await }.boxed()).await
+}
+
+/// Another delivery under this id was faster, perhaps with other facts.
+async fn known_meanwhile(app: &App, event: Event) -> Result<Receipt, Error> {
+    match find(app, &event.id).await? {
+        Some(known) => recognise(app, known, event).await,
+        None => Err(Error::internal("a stored event is gone")),
     }
-    tx.insert_event(row).await?;
-    Ok(true)
 }
 
 /// A known id: a repetition, or a reuse for other facts.
@@ -168,7 +169,7 @@ async fn receive(
     unsent: bool,
 ) -> Result<Option<Verdict>, Error> {
     let now = Timestamp::now();
-    let Some(conclusion) = conclude(tx, event, now).await? else { return Ok(None) };
+    let Some(conclusion) = conclude(tx, event, Delivery::New, now).await? else { return Ok(None) };
     let row = match conclusion.verdict {
         Verdict::Parked => parked(event, body, conclusion.reason.unwrap_or_default(), retry_after, unsent),
         _ => EventRow {
@@ -181,12 +182,13 @@ async fn receive(
             ..parked(event, &[], "", retry_after, unsent)
         },
     };
-    let stored = match row.payment_id {
-        None => store(tx, &row).await?,
-        // Looked for when the payment was locked, which keeps two deliveries for one payment apart.
-        Some(_) => tx.insert_event(&row).await.map(|()| true)?,
-    };
-    Ok(stored.then_some(row.verdict))
+    if row.payment_id.is_some() {
+        // The payment's lock has kept other deliveries away since the event was looked for.
+        tx.insert_event(&row).await?;
+    } else if !tx.insert_event_unless_known(&row).await? {
+        return Ok(None);
+    }
+    Ok(Some(row.verdict))
 }
 
 /// What is concluded about an event.
@@ -196,8 +198,22 @@ struct Conclusion {
     payment_id: Option<PaymentId>,
 }
 
+/// How an event came to be concluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// It was delivered, and is stored nowhere yet.
+    New,
+    /// It was parked; its row is locked.
+    Parked,
+}
+
 /// Places an event and applies it. `None` where another delivery has stored it meanwhile.
-async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<Conclusion>, Error> {
+async fn conclude(
+    tx: &mut Tx,
+    event: &Event,
+    delivery: Delivery,
+    now: Timestamp,
+) -> Result<Option<Conclusion>, Error> {
     let verdict = |verdict, reason, payment_id| Ok(Some(Conclusion { verdict, reason, payment_id }));
     let report = match &event.meaning {
         Meaning::Unknown => return verdict(Verdict::Ignored, Some("a type we have no use for"), None),
@@ -211,8 +227,14 @@ async fn conclude(tx: &mut Tx, event: &Event, now: Timestamp) -> Result<Option<C
         Place::Conflict(payment) => (payment, true),
     };
     let payment_id = payment.id;
-    let (known, subject) = try_join!(tx.event(&event.id), Subject::read(tx, payment))?;
-    if known.is_some_and(|known| known.verdict != Verdict::Parked) {
+    let stored_meanwhile = async {
+        match delivery {
+            Delivery::New => Ok(tx.event(&event.id).await?.is_some()),
+            Delivery::Parked => Ok(false),
+        }
+    };
+    let (stored_meanwhile, subject) = try_join!(stored_meanwhile, Subject::read(tx, payment))?;
+    if stored_meanwhile {
         return Ok(None);
     }
     let cause = Cause { at: now, ..Cause::calmony_pay(event.created_at) };

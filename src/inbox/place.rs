@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Where an event belongs. The payment's row is locked.
+/// Where an event belongs. The payment's row is locked; of a conflict perhaps that of the other payment, too.
 pub enum Place {
     /// To no payment we know yet.
     Nowhere,

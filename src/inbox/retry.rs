@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, stream};
 use tracing::Instrument;
 
-use super::{Conclusion, conclude, note_reuse};
+use super::{Conclusion, Delivery, conclude, note_reuse};
 use crate::{
     App,
     calmony::{
@@ -132,7 +132,8 @@ async fn take_up(tx: &mut Tx, event: &Event, id: &EventId, time_scale: f64) -> R
     let Some(stored) = tx.lock_event(id).await?.filter(|row| row.verdict == Verdict::Parked) else {
         return Ok(());
     };
-    let Some(Conclusion { verdict, reason, payment_id }) = conclude(tx, event, now).await? else {
+    let Some(Conclusion { verdict, reason, payment_id }) = conclude(tx, event, Delivery::Parked, now).await?
+    else {
         return Ok(());
     };
     if verdict == Verdict::Parked {

@@ -34,8 +34,8 @@ pub type Db = diesel::pg::Pg;
 /// What it calls its version.
 const VERSION: &str = "current_setting('server_version')";
 
-/// Locks the rows until the transaction ends, so that changes to one payment happen one after another. No key ever
-/// changes, so whoever only refers to the row (PostgreSQL's check of a foreign key) need not wait.
+/// Locks the rows until the transaction ends, so that changes to one payment happen one after another. No key
+/// that is referred to ever changes, so PostgreSQL's checks of foreign keys need not wait.
 macro_rules! for_update {
     ($query:expr) => {
         $query.for_no_key_update()

@@ -180,7 +180,7 @@ statements! {
         => together intent(id: &IntentId) -> Option<IntentRow>;
         /// Every intent of a payment.
         => together intents_of(payment: PaymentId) -> Vec<IntentRow>;
-        /// Adds an intent. Where another payment has got it meanwhile, the race is lost.
+        /// Adds an intent that was not there when this transaction looked.
         => together insert_intent(row: &IntentRow) -> ();
         /// Writes the changing columns of an intent.
         => together update_intent(row: &IntentRow) -> ();
@@ -192,7 +192,9 @@ statements! {
         lock_event(id: &EventId) -> Option<EventRow>;
         /// Notes that an event's id came again with other facts.
         note_reused(id: &EventId, at: Timestamp) -> ();
-        /// Adds an event. Where another one has got its id meanwhile, the race is lost.
+        /// Adds an event unless its id is known; says whether it did.
+        => together insert_event_unless_known(row: &EventRow) -> bool;
+        /// Adds an event whose id was looked for under its payment's lock.
         => together insert_event(row: &EventRow) -> ();
         /// Writes the verdict, and what goes with it, of a known event.
         conclude_event(row: &EventRow) -> ();

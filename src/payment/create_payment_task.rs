@@ -1,6 +1,6 @@
 //! `payment.createPaymentTask`: asks a tenant for money.
 
-use futures_util::{FutureExt, try_join};
+use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -99,11 +99,9 @@ enum Entered {
 async fn enter(tx: &mut Tx, call: &Call, input: Input) -> Result<Entered, Error> {
     let agency_id = call.caller.agency_id;
     let params_sha256 = params_sha256(&input)?;
-    let (known, agency) = try_join!(find_known(tx, call, &input, params_sha256), tx.agency(agency_id))?;
-    if let Some(known) = known {
+    if let Some(known) = find_known(tx, call, &input, params_sha256).await? {
         return Ok(Entered::Known(known));
     }
-    let agency = agency.ok_or_else(|| Error::internal("the caller's agency is gone"))?;
     let todo_id = match &input.todo_id {
         Some(sent) => Some(existing_todo(tx, call, sent).await?),
         None => None,
@@ -120,6 +118,7 @@ async fn enter(tx: &mut Tx, call: &Call, input: Input) -> Result<Entered, Error>
         },
         None => None,
     };
+    let agency = tx.agency(agency_id).await?.ok_or_else(|| Error::internal("the caller's agency is gone"))?;
     let limit = agency.max_card_payment_pence;
     let (method, method_forced) = decide_method(input.method, input.amount_pence.0, limit);
     let id = PaymentId::new();
@@ -196,7 +195,7 @@ async fn insert(tx: &mut Tx, call: &Call, row: PaymentRow) -> Result<bool, Error
 
 /// The payment made before under the caller's key.
 async fn find_known(
-    tx: &Tx,
+    tx: &mut Tx,
     call: &Call,
     input: &Input,
     params_sha256: Sha256,

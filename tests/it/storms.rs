@@ -62,6 +62,17 @@ async fn assert_paid_once(app: &TestApp, payment: &str) {
     assert_eq!((&todo["status"], &todo["completedAt"]), (&json!("complete"), &rows[1]["at"]));
 }
 
+/// How many rows of these payments' trails say in `changes` that they completed it.
+async fn completions(app: &TestApp, payments: [&Created; 2], key: &str, id: &str) -> usize {
+    let mut found = 0;
+    for payment in payments {
+        let page = app.agent().ok("payment.auditTrail", json!({ "paymentId": payment.id })).await;
+        let rows = page["items"].as_array().expect("rows").clone();
+        found += rows.iter().filter(|row| row["changes"][key] == id).count();
+    }
+    found
+}
+
 /// Whether a call passed; a refusal must be that the status forbids it.
 async fn tried(caller: TestCaller, method: &str, payment: String) -> bool {
     match caller.call(method, json!({ "paymentId": payment })).await {
@@ -210,6 +221,56 @@ on_both! {
             assert_eq!(strange, [vec![], vec!["double_payment".to_owned()]], "round {round}");
             let shown: Value = app.agent().ok("customPaymentTask.get", json!({ "customPaymentTaskId": task })).await;
             assert_eq!(shown["status"], "paid");
+            assert_eq!(completions(&app, [&one, &other], "paidCustomPaymentTaskId", &task).await, 1);
+        }
+    }
+
+    async fn two_payments_of_one_todo_paid_at_the_same_instant(app: TestApp) {
+        for round in 0..20 {
+            let todo = format!("todo-{round}");
+            app.agent().ok("todo.create", json!({ "id": todo, "title": "Collect" })).await;
+            let linked = || app.agent().create_with(json!({ "todoId": todo }));
+            let (one, other) = tokio::join!(linked(), linked());
+            let events = [&one, &other].map(|of| Event::succeeded(&format!("pi_{}", of.id), &of.id, AMOUNT));
+            tokio::join!(app.delivered(&events[0]), app.delivered(&events[1]));
+            for payment in [&one, &other] {
+                assert_eq!(app.payment(&payment.id).await["status"], "succeeded");
+            }
+            let shown: Value = app.agent().ok("todo.get", json!({ "todoId": todo })).await;
+            assert_eq!(shown["status"], "complete");
+            assert_eq!(completions(&app, [&one, &other], "completedTodoId", &todo).await, 1);
+        }
+    }
+
+    async fn a_thousand_deliveries_of_events_without_a_payment_store_each_once(app: TestApp) {
+        let ignored = Event::new("customer.created", json!({ "id": "cus_1" }));
+        let unplaced = Event::succeeded("pi_1", "nowhere", AMOUNT);
+        let bodies = (0..1_000).map(|number| if number % 2 == 0 { &ignored } else { &unplaced }.0.to_string());
+        assert_eq!(pour(&app, 100, bodies.collect()).await, BTreeMap::from([(200, 1_000)]));
+        assert_eq!(app.verdict(ignored.id()).await.as_deref(), Some("ignored"));
+        assert_eq!(app.verdict(unplaced.id()).await.as_deref(), Some("parked"));
+        let stored = "select cast(count(*) as text) as line from processed_events where reused_at is null";
+        assert_eq!(app.sql().await.lines(stored).await, ["2"]);
+    }
+
+    async fn an_id_used_for_a_known_and_an_unknown_payment_at_the_same_instant(app: TestApp) {
+        for round in 0..20 {
+            let created = app.agent().create(AMOUNT).await;
+            let intent = format!("pi_{round}");
+            let placed = Event::succeeded(&intent, &created.id, AMOUNT);
+            let unplaced = Event::succeeded(&format!("{intent}x"), "nowhere", AMOUNT).with_id(placed.id());
+            tokio::join!(app.delivered(&placed), app.delivered(&unplaced));
+            let first_stands = match app.verdict(placed.id()).await.as_deref() {
+                Some("applied") => "succeeded",
+                Some("parked") => "pending",
+                verdict => panic!("{verdict:?}"),
+            };
+            assert_eq!(app.payment(&created.id).await["status"], first_stands);
+            let reused = format!(
+                "select event_id as line from processed_events where event_id = '{}' and reused_at is not null",
+                placed.id()
+            );
+            assert_eq!(app.sql().await.lines(&reused).await, [placed.id()]);
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A line gives a form's name and what it is made with; the forms themselves are in `sets::write`. Such a write goes well,
 //! or the whole group fails. PostgreSQL makes the parts of one statement as if all at once: none sees what another has done,
-//! and of two that change the same row one would be lost. So a job's second post of a kind waits for the next round, the
-//! locks of a group keep its jobs off each other's rows, and no job posts two kinds for one row; but for the two that wake
-//! a parked event, of which one is enough.
+//! and of two that change one row, one would be lost. So the forms stand under the rows that they write, and a job's second
+//! post for the same rows waits for the next round; the locks of a group keep its jobs off each other's rows. Only a parked
+//! event can be woken by two jobs at once, by its intent and by its session, and once is enough.
 
 use diesel::{
     QueryResult,
@@ -22,39 +22,44 @@ use super::{
 use crate::{domain::*, error::Error, ledger::rows::*};
 
 macro_rules! posts {
-    ($($name:ident($with:ty);)*) => {
+    ($($rows:ident { $($name:ident($with:ty);)* })*) => {
         /// What is to be written, by kind, with the job that left it.
         #[derive(Default)]
         pub struct Posts {
-            $($name: Vec<(usize, $with)>,)*
+            $($($name: Vec<(usize, $with)>,)*)*
         }
 
         impl Seat {
-            $(pub async fn $name(&self, with: $with) -> Result<(), Error> {
-                let is_there = |requests: &Requests| requests.posts.$name.iter().any(|one| one.0 == self.index);
+            $($(pub async fn $name(&self, with: $with) -> Result<(), Error> {
+                let is_there = |requests: &Requests| requests.posts.$rows(self.index);
                 self.post(is_there, |posts| posts.$name.push((self.index, with))).await
-            })*
+            })*)*
         }
 
         impl Posts {
+            $(/// Whether this job writes any of these rows.
+            fn $rows(&self, index: usize) -> bool {
+                $(self.$name.iter().any(|one| one.0 == index))||*
+            })*
+
             /// Whether anything is this job's.
             pub fn has_any_of(&self, index: usize) -> bool {
-                $(self.$name.iter().any(|one| one.0 == index))||*
+                $(self.$rows(index))||*
             }
 
             /// Whether there is nothing.
             pub fn is_empty(&self) -> bool {
-                $(self.$name.is_empty())&&*
+                $($(self.$name.is_empty())&&*)&&*
             }
 
             /// Writes it; says whose it was.
             pub async fn write(self, mut connection: &Conn) -> QueryResult<Vec<usize>> {
                 let mut writers = Vec::new();
-                $(let $name = rows(self.$name, &mut writers);)*
+                $($(let $name = rows(self.$name, &mut writers);)*)*
                 let mut parts: Vec<(&str, Box<dyn Posted + '_>)> = Vec::new();
-                $(if !$name.is_empty() {
+                $($(if !$name.is_empty() {
                     parts.push((stringify!($name), Box::new(sets::$name(&$name))));
-                })*
+                })*)*
                 AtOnce(parts).execute(&mut connection).await.map(|_| writers)
             }
         }
@@ -62,17 +67,33 @@ macro_rules! posts {
 }
 
 posts! {
-    insert_intent(IntentRow);
-    update_intent(IntentRow);
-    complete_todo((AgencyId, HostId, String, Timestamp));
-    pay_task((AgencyId, HostId, PaymentId, Timestamp));
-    update_payment(PaymentRow);
-    insert_session(SessionRow);
-    update_session(SessionRow);
-    insert_audit(AuditRow);
-    wake_events_of_intent((IntentId, Timestamp));
-    wake_events_of_session((SessionId, Timestamp));
-    insert_event(EventRow);
+    intents {
+        insert_intent(IntentRow);
+        update_intent(IntentRow);
+    }
+    todos {
+        complete_todo((AgencyId, HostId, String, Timestamp));
+    }
+    tasks {
+        pay_task((AgencyId, HostId, PaymentId, Timestamp));
+    }
+    payments {
+        update_payment(PaymentRow);
+    }
+    sessions {
+        insert_session(SessionRow);
+        update_session(SessionRow);
+    }
+    journal {
+        insert_audit(AuditRow);
+    }
+    parked_events {
+        wake_events_of_intent((IntentId, Timestamp));
+        wake_events_of_session((SessionId, Timestamp));
+    }
+    new_events {
+        insert_event(EventRow);
+    }
 }
 
 fn rows<A>(posted: Vec<(usize, A)>, writers: &mut Vec<usize>) -> Vec<A> {

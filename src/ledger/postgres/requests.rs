@@ -218,4 +218,5 @@ requests! {
     lock lock_todo((AgencyId, HostId)) -> Option<TodoRow>;
     look open_payment_of_task((AgencyId, HostId)) -> Option<PaymentId>;
     write insert_payment(PaymentRow) -> bool;
+    write insert_event_unless_known(EventRow) -> bool;
 }

@@ -1,8 +1,9 @@
 //! Statements in their form for sets: asked once for many, answered in the order of the asking.
 //!
 //! Each means what the statement of the same name in `ledger/statements` means, made once for each of what it is
-//! asked with; a test holds the two beside each other. Rows are locked in the order of their keys. Two groups may still
-//! wait for each other, since one locks in several rounds; PostgreSQL ends that, and the group it ends comes apart.
+//! asked with; for those that look and lock a test holds the two beside each other. Rows are locked in the order of their
+//! keys. Two groups may still wait for each other, since one locks in several rounds, and a job whose event names two
+//! payments both of them; PostgreSQL ends that, and the group it ends comes apart.
 
 mod look;
 mod write;

@@ -3,9 +3,9 @@
 //!
 //! The jobs of a group run in step, in rounds. Each is polled until it waits for a statement; what they wait for is then
 //! sent to the database in one go, all statements of one kind as one (`sets`), and everybody goes on with their answers.
-//! Nobody waits for a write that has nothing to tell; it goes with the next round. The jobs themselves know nothing of
-//! this: alone or together they are the same code. A statement without a form for sets is made by its job alone, on the
-//! connection it is lent for that moment.
+//! Nobody waits for a write that has nothing to tell; it goes with the next round, in one statement with those of all others
+//! (`posts`). The jobs themselves know nothing of this: alone or together they are the same code. A statement without a
+//! form for sets is made by its job alone, on the connection it is lent for that moment.
 //!
 //! Within a group a row lock can't keep two jobs apart, since the transaction is theirs both. So the group keeps
 //! its own: a job that asks for a row another job has locked waits until that one is done, its last writes included.

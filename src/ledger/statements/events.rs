@@ -24,6 +24,11 @@ pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryR
     fixed!(diesel::update(event).set(dsl::reused_at.eq(at))).execute(conn).await.map(drop)
 }
 
+pub async fn insert_event_unless_known(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
+    let insert = fixed!(diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing());
+    Ok(insert.execute(conn).await? == 1)
+}
+
 pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> {
     fixed!(diesel::insert_into(dsl::processed_events).values(row)).execute(conn).await.map(drop)
 }

@@ -1,6 +1,11 @@
 //! The statements that write. Those that are posted are not made here: they become parts of one statement (`posts`).
 
-use diesel::{pg::Pg, prelude::*, query_builder::QueryFragment, sql_types::Untyped};
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    query_builder::QueryFragment,
+    sql_types::{Text, Untyped},
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -120,10 +125,23 @@ pub fn wake_events_of_session(asked: &[(SessionId, Timestamp)]) -> impl Posted {
     fixed!(diesel::update(waiting).set(dsl::due_at.eq(asked.iter().map(|(_, now)| *now).max())))
 }
 
+/// The rows of events, with what comes after them.
+macro_rules! insert_events {
+    ($name:ident returns $returns:ty: $asked:ident $after:literal) => {
+        insert_rows!($name returns $returns: $asked, processed_events from EventRow {
+            event_id, event_type, event_created_at, object_id, intent_id, session_id, amount_pence, currency,
+            payment_status, refunded_pence, verdict, reason, payment_id, tries, failures, due_at, leased_until,
+            reused_at, body, received_at, concluded_at, unsent,
+        } $after)
+    };
+}
+
+pub async fn insert_event_unless_known(conn: &mut &Conn, asked: &[EventRow]) -> QueryResult<Vec<bool>> {
+    let insert =
+        insert_events!(InsertUnknownEvents returns Text: asked "on conflict do nothing returning event_id");
+    Ok(done_each(asked.iter().map(|row| row.event_id.clone()), insert.load(conn).await?))
+}
+
 pub fn insert_event(asked: &[EventRow]) -> impl Posted {
-    insert_rows!(InsertEvents returns Untyped: asked, processed_events from EventRow {
-        event_id, event_type, event_created_at, object_id, intent_id, session_id, amount_pence, currency,
-        payment_status, refunded_pence, verdict, reason, payment_id, tries, failures, due_at, leased_until,
-        reused_at, body, received_at, concluded_at, unsent,
-    } "")
+    insert_events!(InsertEvents returns Untyped: asked "")
 }
