@@ -37,10 +37,15 @@ pub enum Receipt {
 }
 
 /// Receives an authentic event: the seed's `paymentCompletedSync`.
-pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Result<Receipt, Error> {
-    if let Some(known) = find(app, &event.id).await? {
-        return recognise(app, known, event).await;
+pub async fn payment_completed_sync(app: &App, event: &Event, body: &[u8]) -> Result<Receipt, Error> {
+    match find(app, &event.id).await? {
+        Some(known) => recognise(app, &known, event).await,
+        // Boxed, so that a repetition, of which crowds come, need not carry the space for it.
+        None => receive_new(app, event, body).boxed().await,
     }
+}
+
+async fn receive_new(app: &App, event: &Event, body: &[u8]) -> Result<Receipt, Error> {
     let retry_after = retry::FIRST_RETRY.mul_f64(app.time_scale);
     let (first, kept) = (event.clone(), body.to_vec());
     let unsent = app.inngest.is_some();
@@ -57,7 +62,7 @@ pub async fn payment_completed_sync(app: &App, event: Event, body: &[u8]) -> Res
         Err(error) => {
             // What we can't apply now we may be able to apply later; what matters is not to lose it.
             tracing::error!(event = %event.id, cause = error.story(), "event could not be applied; it is parked");
-            let row = parked(&event, body, "could not be applied", retry_after, unsent);
+            let row = parked(event, body, "could not be applied", retry_after, unsent);
             match insert_unless_known(app, row).await? {
                 true => Ok(Receipt::Concluded(Verdict::Parked)),
                 false => known_meanwhile(app, event).await,
@@ -110,28 +115,34 @@ async fn insert_unless_known(app: &App, row: EventRow) -> Result<bool, Error> {
 }
 
 /// Another delivery under this id was faster, perhaps with other facts.
-async fn known_meanwhile(app: &App, event: Event) -> Result<Receipt, Error> {
+async fn known_meanwhile(app: &App, event: &Event) -> Result<Receipt, Error> {
     match find(app, &event.id).await? {
-        Some(known) => recognise(app, known, event).await,
+        Some(known) => recognise(app, &known, event).await,
         None => Err(Error::internal("a stored event is gone")),
     }
 }
 
 /// A known id: a repetition, or a reuse for other facts.
-async fn recognise(app: &App, known: EventRow, event: Event) -> Result<Receipt, Error> {
-    if same_facts(&known, &event) {
+async fn recognise(app: &App, known: &EventRow, event: &Event) -> Result<Receipt, Error> {
+    if same_facts(known, event) {
         return Ok(Receipt::Duplicate);
     }
+    note_reused(app, event).boxed().await
+}
+
+/// Notes that an id came again with other facts, and raises the anomaly of it.
+async fn note_reused(app: &App, event: &Event) -> Result<Receipt, Error> {
     tracing::warn!(event = %event.id, "the provider used an event id twice, for different facts");
     metrics::counter!("quittance_event_id_reuse_total").increment(1);
+    let id = event.id.clone();
     app.ledger
         .write(move |tx| {
             async move {
-                let known = tx.lock_event(&event.id).await?;
-                tx.note_reused(&event.id, Timestamp::now()).await?;
+                let known = tx.lock_event(&id).await?;
+                tx.note_reused(&id, Timestamp::now()).await?;
                 // One without a payment shows it in the inbox, and on its payment once it has one.
                 match known.and_then(|known| known.payment_id) {
-                    Some(payment) => note_reuse(tx, payment, &event.id).await,
+                    Some(payment) => raise_reuse(tx, payment, &id).await,
                     None => Ok(()),
                 }
             }
@@ -142,7 +153,7 @@ async fn recognise(app: &App, known: EventRow, event: Event) -> Result<Receipt, 
 }
 
 /// Raises the anomaly of an id that came again with other facts; once a payment and event.
-async fn note_reuse(tx: &mut Tx, payment_id: PaymentId, event: &EventId) -> Result<(), Error> {
+async fn raise_reuse(tx: &mut Tx, payment_id: PaymentId, event: &EventId) -> Result<(), Error> {
     let Some(payment) = tx.lock_payment(payment_id).await? else { return Ok(()) };
     let detail = format!("event {event} came again with other facts; the first stand");
     let what = Happening::Noticed { kind: AnomalyKind::EventIdReuse, reference: event.to_string(), detail };

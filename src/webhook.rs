@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{
     HeaderValue, Method, Request, StatusCode,
     header::{ALLOW, CONTENT_ENCODING, RETRY_AFTER},
@@ -103,9 +103,9 @@ async fn receive(app: &App, body: Bytes) -> Result<(), Error> {
             let span = tracing::Span::current();
             span.record("event", event.id.as_str());
             span.record("event_type", &event.event_type);
-            inbox::payment_completed_sync(app, event, &body).await?
+            inbox::payment_completed_sync(app, &event, &body).await?
         }
-        Err(why) => inbox::quarantine(app, &body, why).await?,
+        Err(why) => inbox::quarantine(app, &body, why).boxed().await?,
     };
     let outcome = match receipt {
         Receipt::Concluded(verdict) => verdict.as_str(),

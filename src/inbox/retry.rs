@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, stream};
 use tracing::Instrument;
 
-use super::{Conclusion, Delivery, conclude, note_reuse};
+use super::{Conclusion, Delivery, conclude, raise_reuse};
 use crate::{
     App,
     calmony::{
@@ -141,7 +141,7 @@ async fn take_up(tx: &mut Tx, event: &Event, id: &EventId, time_scale: f64) -> R
         return tx.conclude_event(&row).await;
     }
     if let (Some(payment), Some(_)) = (payment_id, stored.reused_at) {
-        note_reuse(tx, payment, id).await?;
+        raise_reuse(tx, payment, id).await?;
     }
     let row = EventRow {
         verdict,

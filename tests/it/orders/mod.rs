@@ -88,7 +88,7 @@ impl Stage {
         };
         let body = event.0.to_string().into_bytes();
         let event = calmony::event::Event::parse(&body).expect("a good event");
-        payment_completed_sync(&self.app, event, &body).await.expect("it is received");
+        payment_completed_sync(&self.app, &event, &body).await.expect("it is received");
     }
 
     async fn seen(&self, payment: &str, todo: &str) -> Seen {
