@@ -73,8 +73,8 @@ macro_rules! requests {
             }
 
             /// Does what can be done, after `begin` where that is still to be done: one statement for each kind, and one for
-            /// what was posted, all sent at once. They answer for different jobs, or for one that said it does not matter which comes first.
-            /// Requests for rows that another job has locked stay.
+            /// what was posted, all sent at once. They answer for different jobs, or for one that said it does not matter
+            /// which comes first. Requests for rows that another job has locked stay.
             pub async fn serve(
                 &mut self,
                 connection: &Conn,

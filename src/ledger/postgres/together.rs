@@ -306,7 +306,6 @@ impl Member {
             Ended::Stood => locks.release(index),
             Ended::Failed if !self.wrote && !has_more => locks.release(index),
             Ended::Failed => return Err(Error::internal("a job failed that had written something")),
-            Ended::Raced => return Err(Error::internal("a job lost a race")),
         }
         Ok(())
     }

@@ -24,8 +24,6 @@ pub enum Ended {
     Stood,
     /// With an error.
     Failed,
-    /// With an error that may not come again.
-    Raced,
 }
 
 /// A job on its way.
@@ -77,7 +75,6 @@ where
             let out = catch_panic(async { work(&mut tx).await }).await;
             let ended = match &out {
                 Ok(_) => Ended::Stood,
-                Err(error) if error.lost_a_race() => Ended::Raced,
                 Err(_) => Ended::Failed,
             };
             *take_up(&kept) = Some(out);
