@@ -25,7 +25,7 @@ diesel::table! {
 diesel::table! {
     use crate::ledger::sql_types::*;
 
-    audit_log (entry) {
+    audit_log (agency_id, entry) {
         entry -> Int8,
         id -> Uuid,
         agency_id -> Uuid,
@@ -46,10 +46,12 @@ diesel::table! {
 diesel::table! {
     use crate::ledger::sql_types::*;
 
-    checkout_sessions (payment_id, attempt) {
+    checkout_sessions (agency_id, payment_id, attempt) {
+        agency_id -> Uuid,
         payment_id -> Uuid,
         attempt -> Int4,
-        provider_key -> Text,
+        success_url -> Text,
+        cancel_url -> Text,
         state -> Text,
         best -> Text,
         failure_reason -> Nullable<Text>,
@@ -105,9 +107,26 @@ diesel::table! {
 diesel::table! {
     use crate::ledger::sql_types::*;
 
-    payment_anomalies (id) {
-        id -> Uuid,
+    manual_payments (agency_id, payment_id, number) {
         agency_id -> Uuid,
+        payment_id -> Uuid,
+        number -> Int4,
+        reference -> Nullable<Text>,
+        marked_at -> Timestamptz,
+        marked_by -> Text,
+        refund_marked -> Bool,
+        withdrawn_at -> Nullable<Timestamptz>,
+        withdrawn_by -> Nullable<Text>,
+        withdrawal_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use crate::ledger::sql_types::*;
+
+    payment_anomalies (agency_id, id) {
+        agency_id -> Uuid,
+        id -> Uuid,
         payment_id -> Uuid,
         kind -> Text,
         reference -> Text,
@@ -126,6 +145,7 @@ diesel::table! {
 
     payment_intents (intent_id) {
         intent_id -> Text,
+        agency_id -> Uuid,
         payment_id -> Uuid,
         attempt -> Nullable<Int4>,
         state -> Text,
@@ -134,15 +154,16 @@ diesel::table! {
         refunded_pence -> Int8,
         refund_marked -> Bool,
         recorded_at -> Timestamptz,
+        succeeded_at -> Nullable<Timestamptz>,
     }
 }
 
 diesel::table! {
     use crate::ledger::sql_types::*;
 
-    payments_ledger (id) {
-        id -> Uuid,
+    payments_ledger (agency_id, id) {
         agency_id -> Uuid,
+        id -> Uuid,
         version -> Int8,
         status -> Text,
         payment_type -> Text,
@@ -158,16 +179,15 @@ diesel::table! {
         idempotency_key -> Nullable<Text>,
         params_sha256 -> Nullable<Bytea>,
         latest_attempt -> Int4,
+        manual_payments -> Int4,
         cancelled_at -> Nullable<Timestamptz>,
         cancelled_by -> Nullable<Text>,
-        manually_paid_at -> Nullable<Timestamptz>,
-        manually_paid_by -> Nullable<Text>,
-        manual_payment_reference -> Nullable<Text>,
-        manual_refund_marked -> Bool,
         refund_marked_at -> Nullable<Timestamptz>,
         refund_marked_by -> Nullable<Text>,
         refund_reference -> Nullable<Text>,
         refund_reason -> Nullable<Text>,
+        manually_paid -> Bool,
+        manual_payment_reference -> Nullable<Text>,
         payment_intent_id -> Nullable<Text>,
         paid_at -> Nullable<Timestamptz>,
         failure_reason -> Nullable<Text>,
@@ -196,6 +216,7 @@ diesel::table! {
         refunded_pence -> Nullable<Int8>,
         verdict -> Text,
         reason -> Nullable<Text>,
+        agency_id -> Nullable<Uuid>,
         payment_id -> Nullable<Uuid>,
         tries -> Int4,
         failures -> Int4,
@@ -241,15 +262,9 @@ diesel::table! {
 
 diesel::joinable!(agency_totals -> agencies (agency_id));
 diesel::joinable!(audit_log -> agencies (agency_id));
-diesel::joinable!(audit_log -> payments_ledger (payment_id));
-diesel::joinable!(checkout_sessions -> payments_ledger (payment_id));
 diesel::joinable!(custom_payment_tasks -> agencies (agency_id));
 diesel::joinable!(inngest_cursors -> agencies (agency_id));
-diesel::joinable!(payment_anomalies -> agencies (agency_id));
-diesel::joinable!(payment_anomalies -> payments_ledger (payment_id));
-diesel::joinable!(payment_intents -> payments_ledger (payment_id));
 diesel::joinable!(payments_ledger -> agencies (agency_id));
-diesel::joinable!(processed_events -> payments_ledger (payment_id));
 diesel::joinable!(todos -> agencies (agency_id));
 diesel::joinable!(tokens -> agencies (agency_id));
 
@@ -261,6 +276,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     custom_payment_tasks,
     inngest_cursors,
     jobs,
+    manual_payments,
     payment_anomalies,
     payment_intents,
     payments_ledger,

@@ -13,7 +13,7 @@ use sha2::Digest;
 use crate::{
     domain::{AgencyId, CALMONY_PAY, JANITOR, Label, Role, Timestamp, TokenId},
     error::Error,
-    ledger::{Crowd, Ledger, rows::TokenRow, sql_types::Sha256},
+    ledger::{Ledger, sql_types::Sha256, tables::TokenRow},
 };
 
 /// Actors that no token may carry: the audit log uses them for what nobody asked for.
@@ -93,10 +93,7 @@ impl Tokens {
         if let Some(caller) = self.known.get(&sha256).await {
             return Ok(Some(caller).filter(|caller| !caller.has_expired()));
         }
-        let row = self
-            .ledger
-            .together(Crowd::LookUps, move |tx| async move { tx.token_by_hash(sha256).await }.boxed())
-            .await?;
+        let row = self.ledger.read(move |tx| async move { tx.token_by_hash(sha256).await }.boxed()).await?;
         let Some(row) = row.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let caller = Caller {
             agency_id: row.agency_id,
@@ -140,11 +137,21 @@ impl Tokens {
     /// within seconds.
     pub async fn revoke(&self, id: TokenId, agency: Option<AgencyId>) -> Result<(), Error> {
         let now = Timestamp::now();
-        let revoked = self
-            .ledger
-            .write(move |tx| async move { tx.revoke_token(id, agency, now).await }.boxed())
-            .await?;
-        revoked.ok_or_else(|| Error::not_found("token", id))?;
+        let revoke = self.ledger.write(move |tx| {
+            async move {
+                let token = tx.lock_token(id).await?;
+                let token = token.filter(|token| agency.is_none_or(|agency| token.agency_id == agency));
+                let Some(token) = token else { return Ok(false) };
+                // A second time keeps the first.
+                let revoked_at = token.revoked_at.or(Some(now));
+                tx.update_token(&token, &TokenRow { revoked_at, ..token.clone() }).await?;
+                Ok(true)
+            }
+            .boxed()
+        });
+        if !revoke.await? {
+            return Err(Error::not_found("token", id));
+        }
         // Fails only where the cache was built without support for it.
         let _ = self.known.invalidate_entries_if(move |_, caller| caller.token_id == id);
         Ok(())

@@ -5,23 +5,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{FreeText, HostId, PaymentAmount, Pence, Role::Agent, TaskStatus, Timestamp},
+    domain::{
+        HostId, OneLine, PaymentAmount, Pence,
+        Role::{Agent, Viewer},
+        TaskStatus, Timestamp,
+    },
     error::{
         Error,
         Kind::{IdempotencyMismatch, NotFound},
     },
-    ledger::{HostPage, Tx, rows::TaskRow},
-    page::{Cursor, Limit, List, Page},
-    rpc::procedure::{Call, Procedure},
+    ledger::{HostPage, Tx, tables::TaskRow},
+    pagination::{Cursor, Limit, List, Page},
+    rpc::procedure::{Call, Example, Procedure},
 };
 
 /// The procedures of this namespace.
 pub fn procedures() -> Vec<Procedure> {
     vec![
         Procedure::mutation("customPaymentTask.create", Agent, &[IdempotencyMismatch], create)
-            .repeatable_by("id"),
-        Procedure::query("customPaymentTask.get", Agent, &[NotFound], get),
-        Procedure::query("customPaymentTask.list", Agent, &[], list),
+            .repeatable_by("id")
+            .with_examples(CREATE_EXAMPLES),
+        Procedure::query("customPaymentTask.get", Viewer, &[NotFound], get).with_examples(GET_EXAMPLES),
+        Procedure::query("customPaymentTask.list", Viewer, &[], list).with_examples(LIST_EXAMPLES),
     ]
 }
 
@@ -32,8 +37,8 @@ pub struct CustomPaymentTask {
     /// Its id.
     id: HostId,
     /// What is charged for.
-    title: FreeText<200>,
-    /// How much the host platform has in mind, in pence. What is paid is the payment's own amount.
+    title: OneLine<200>,
+    /// How much it is for, in pence: what a payment of it must be. Without one, any amount.
     amount_pence: Option<Pence>,
     /// The host platform's tenancy.
     tenancy_id: Option<HostId>,
@@ -53,7 +58,7 @@ pub struct CreateInput {
     /// The host platform's own id; one is made where it is left out.
     id: Option<HostId>,
     /// What is charged for. 1 to 200 characters, no card numbers.
-    title: FreeText<200>,
+    title: OneLine<200>,
     /// How much, in pence: 1 to 99,999,999.
     amount_pence: Option<PaymentAmount>,
     /// The host platform's tenancy.
@@ -90,7 +95,7 @@ async fn create(call: Call, input: CreateInput) -> Result<CustomPaymentTask, Err
     ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await
 }
 
-async fn enter(tx: &mut Tx, call: &Call, input: CreateInput) -> Result<CustomPaymentTask, Error> {
+async fn enter(tx: &Tx, call: &Call, input: CreateInput) -> Result<CustomPaymentTask, Error> {
     let row = TaskRow {
         agency_id: call.caller.agency_id,
         id: input.id.unwrap_or_else(HostId::generate),
@@ -119,7 +124,7 @@ async fn get(call: Call, input: GetInput) -> Result<CustomPaymentTask, Error> {
     let absent = Error::not_found("custom payment task", &input.custom_payment_task_id);
     let Some(id) = HostId::parse(&input.custom_payment_task_id) else { return Err(absent) };
     let agency = call.caller.agency_id;
-    let found = call.app.ledger.read(move |tx| async move { tx.task(agency, &id).await }.boxed()).await?;
+    let found = call.app.ledger.read(move |tx| async move { tx.task(agency, id).await }.boxed()).await?;
     found.map(CustomPaymentTask::from).ok_or(absent)
 }
 
@@ -158,3 +163,62 @@ impl From<TaskRow> for CustomPaymentTask {
         Self { id, title, amount_pence, tenancy_id, status, paid_at, created_at }
     }
 }
+
+/// Examples of `customPaymentTask.create` for the published document.
+const CREATE_EXAMPLES: &[Example] = &[Example::new(
+    "a one-off charge",
+    r#"{
+        "id": "task-88",
+        "title": "Replacement keys",
+        "amountPence": 4500
+    }"#,
+    r#"{
+        "id": "task-88",
+        "title": "Replacement keys",
+        "amountPence": 4500,
+        "tenancyId": null,
+        "status": "pending",
+        "paidAt": null,
+        "createdAt": "2026-11-28T13:07:31.140Z"
+    }"#,
+)];
+
+/// Examples of `customPaymentTask.get` for the published document.
+const GET_EXAMPLES: &[Example] = &[Example::new(
+    "one task",
+    r#"{
+        "customPaymentTaskId": "task-88"
+    }"#,
+    r#"{
+        "id": "task-88",
+        "title": "Replacement keys",
+        "amountPence": 4500,
+        "tenancyId": null,
+        "status": "pending",
+        "paidAt": null,
+        "createdAt": "2026-11-28T13:07:31.140Z"
+    }"#,
+)];
+
+/// Examples of `customPaymentTask.list` for the published document.
+const LIST_EXAMPLES: &[Example] = &[Example::new(
+    "what is unpaid",
+    r#"{
+        "status": "pending",
+        "limit": 50
+    }"#,
+    r#"{
+        "items": [
+            {
+                "id": "task-88",
+                "title": "Replacement keys",
+                "amountPence": 4500,
+                "tenancyId": null,
+                "status": "pending",
+                "paidAt": null,
+                "createdAt": "2026-11-28T13:07:31.140Z"
+            }
+        ],
+        "nextCursor": null
+    }"#,
+)];

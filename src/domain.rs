@@ -14,7 +14,7 @@ mod vocabulary;
 pub use cause::{CALMONY_PAY, Cause, JANITOR};
 pub use ids::{AgencyId, AnomalyId, AuditId, EventId, HostId, IntentId, PaymentId, SessionId, TokenId};
 pub use pence::{CardLimit, PaymentAmount, Pence};
-pub use text::{FreeText, IdempotencyKey, Label};
+pub use text::{FreeText, IdempotencyKey, Label, OneLine};
 pub use timestamp::Timestamp;
 pub use vocabulary::{
     AnomalyKind, AnomalyStatus, AttemptBest, AuditAction, IntentState, PaymentMethod, PaymentStatus,

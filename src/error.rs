@@ -1,16 +1,15 @@
 //! Everything that can go wrong, once: the table from kind to code, text and data.
 //!
-//! [`Kind`] is the contract (README, "Errors"); the numbers follow tRPC's. The fields of a variant of [`Error`] that
-//! are not skipped are `error.data`, and their types its published schema. Texts are for people: they name the
-//! field or the id, and never hold SQL, paths, secrets or the provider's prose. What only the log may know
+//! [`Kind`] is the contract (docs/frontend.md, "Errors"); the numbers follow tRPC's. The fields of a variant of
+//! [`Error`] that are not skipped are `error.data`, and their types its published schema. Texts are for people: they
+//! name the field or the id, and never hold SQL, paths, secrets or the provider's prose. What only the log may know
 //! travels as the source of [`Error::Internal`].
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::{PaymentId, PaymentStatus, Role};
+use crate::domain::{PaymentId, PaymentStatus, Role, lifecycle::requests::Refusal};
 
 /// How long a caller who was told `BUSY` should wait.
 const BUSY_RETRY_AFTER_MS: u64 = 1_000;
@@ -26,6 +25,10 @@ pub enum Error {
         path: String,
         /// What is wrong with it.
         reason: String,
+        /// Of a place beyond the change feed's end: the number of the newest change, from which to go on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "i64")]
+        latest: Option<i64>,
     },
     /// No token, or none that counts.
     #[error("a valid bearer token is required")]
@@ -51,12 +54,20 @@ pub enum Error {
         from: PaymentStatus,
         /// What was asked, as a participle.
         asked: &'static str,
+        /// The payment, where a link was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "PaymentId")]
+        ledger_entry_id: Option<PaymentId>,
     },
     /// Money is on its way.
     #[error("the payment is processing: money is on its way, so it can't be {asked} now")]
     PaymentInFlight {
         /// What was asked, as a participle.
         asked: &'static str,
+        /// The payment, where a link was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "PaymentId")]
+        ledger_entry_id: Option<PaymentId>,
     },
     /// The custom task has a payment under way.
     #[error("the custom payment task has a payment under way")]
@@ -132,7 +143,13 @@ pub enum Error {
 pub enum Fault {
     /// A statement failed.
     #[error("database: {0}")]
-    Database(#[from] DieselError),
+    Database(String),
+    /// A transaction failed only because another was faster.
+    #[error("database: {0}")]
+    LostRace(String),
+    /// A transaction may stand or not. It must not be run again.
+    #[error("the commit is in doubt: {0}")]
+    InDoubt(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -214,6 +231,18 @@ impl Error {
         Self::Busy { retry_after_ms: BUSY_RETRY_AFTER_MS }
     }
 
+    /// A person's request that the lifecycle refuses. `payment` is told where a link of it was asked for.
+    pub fn refused(refusal: Refusal, payment: Option<PaymentId>, asked: &'static str) -> Self {
+        match refusal {
+            Refusal::InvalidTransition { from } => {
+                Self::InvalidTransition { from, asked, ledger_entry_id: payment }
+            }
+            Refusal::PaymentInFlight => Self::PaymentInFlight { asked, ledger_entry_id: payment },
+            Refusal::AlreadyPaid { by } => Self::AlreadyPaid { ledger_entry_id: Some(by) },
+            Refusal::OpenPaymentExists { other } => Self::OpenPaymentExists { ledger_entry_id: Some(other) },
+        }
+    }
+
     /// A row that is absent, another agency's, or named by an id of the wrong form.
     pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound { what, id: id.to_string().chars().take(64).collect() }
@@ -221,7 +250,13 @@ impl Error {
 
     /// A field that is wrong.
     pub fn invalid(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::InvalidParams { path: path.into(), reason: reason.into() }
+        Self::InvalidParams { path: path.into(), reason: reason.into(), latest: None }
+    }
+
+    /// A place beyond the change feed's end, which is at `latest`.
+    pub fn beyond_the_feed(path: impl Into<String>, latest: i64) -> Self {
+        let reason = format!("is beyond the newest change, which is {latest}");
+        Self::InvalidParams { path: path.into(), reason, latest: Some(latest) }
     }
 
     /// The kind on the wire.
@@ -282,15 +317,7 @@ impl Error {
 
     /// Whether the transaction failed only because another was faster, so that it may be run again.
     pub fn lost_a_race(&self) -> bool {
-        match self {
-            // Diesel has no kind for 40P01 and passes the server's words on.
-            Self::Internal { cause: Fault::Database(DieselError::DatabaseError(kind, info)) } => {
-                // What was not there when this transaction looked is there now, and will be seen.
-                matches!(kind, DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::UniqueViolation)
-                    || info.message().contains("deadlock detected")
-            }
-            _ => false,
-        }
+        matches!(self, Self::Internal { cause: Fault::LostRace(_) })
     }
 
     /// The full story for the log, causes included.
@@ -306,29 +333,4 @@ impl Error {
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-impl From<DieselError> for Error {
-    fn from(error: DieselError) -> Self {
-        let away = match &error {
-            DieselError::DatabaseError(
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-                _,
-            ) => true,
-            DieselError::BrokenTransactionManager => true,
-            // SQLite's words for a lock that another process holds.
-            DieselError::DatabaseError(_, info) => {
-                matches!(info.message(), "database is locked" | "database table is locked")
-                    || info.message().contains("statement timeout")
-                    || info.message().contains("terminating connection")
-                    || info.message().contains("connection closed")
-            }
-            _ => false,
-        };
-        if away {
-            tracing::warn!(%error, "the database is busy or away");
-            return Self::busy();
-        }
-        Self::Internal { cause: Fault::Database(error) }
-    }
 }

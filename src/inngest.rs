@@ -2,9 +2,7 @@
 //!
 //! Provider events go as `calmony-pay/<type>` under the provider's id, transitions of a payment as `payment/<status>`
 //! under the id of their audit row; Inngest counts an id once, so that sending again is harmless. Ids, words, pence
-//! and times, no personal text. Not here: what is sent when, and again (`jobs::forward`).
-
-use std::time::Duration;
+//! and times, no personal text. Not here: what is sent when, and again (`jobs::outbox`).
 
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,14 +11,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    domain::{AgencyId, Timestamp},
+    calmony::client::http_client,
+    domain::Timestamp,
     error::with_causes,
-    ledger::rows::{UnsentChange, UnsentEvent},
+    ledger::tables::{UnsentChange, UnsentEvent},
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For a whole call, connecting included.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// Of an answer no more is read; only its status counts.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The longest name Inngest takes (its documentation, "Usage limits").
@@ -60,13 +56,7 @@ pub enum SendFault {
 impl Client {
     /// A client of the event API at `base`, which must pass [`crate::calmony::client::is_safe_link`].
     pub fn new(base: Url, event_key: SecretString) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, base, event_key })
+        Ok(Self { http: http_client(&base)?, base, event_key })
     }
 
     /// Sends events. All of them are taken, or none is known to be.
@@ -104,7 +94,7 @@ impl Client {
 
 impl Message {
     /// A provider event, with the agency of its payment where that is known.
-    pub fn of_event(event: UnsentEvent, agency_id: Option<AgencyId>) -> Self {
+    pub fn of_event(event: UnsentEvent) -> Self {
         let UnsentEvent {
             event_id,
             event_type,
@@ -117,6 +107,7 @@ impl Message {
             payment_status,
             refunded_pence,
             verdict,
+            agency_id,
             payment_id,
             received_at,
         } = event;
@@ -140,7 +131,7 @@ impl Message {
         Self { id: event_id.to_string(), name: name(&["calmony-pay/", &event_type]), data, ts: millis(at) }
     }
 
-    /// A row of the journal, where it is a transition of a payment; its creation is one.
+    /// A row of the audit log, where it is a transition of a payment; its creation is one.
     pub fn of_change(change: &UnsentChange) -> Option<Self> {
         let UnsentChange {
             id,

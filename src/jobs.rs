@@ -1,13 +1,13 @@
-//! Work that goes on beside the requests: taking up parked events, reading sessions back, sealing the journal,
-//! spreading news of it, sending to Inngest, counting anomalies, forgetting old bodies.
+//! Work that goes on beside the requests: taking up parked events, reading sessions back, numbering the audit log,
+//! publishing it to who follows, sending to Inngest, counting anomalies, forgetting old bodies.
 //!
 //! Each kind of work is a loop of its own that ends with the server; none waits for another. Several instances share
 //! the work through leases in the database. Not here: what a parked event is (`inbox`), when a session is due
 //! (`checkout::schedule`).
 
-mod forward;
 mod janitor;
-mod sealer;
+mod outbox;
+mod sequencer;
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-pub use forward::begin;
+pub use outbox::begin;
 
 use crate::{
     App,
@@ -34,13 +34,13 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// However short the scale, no loop spins.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
-/// How often the journal is looked at: how far the sealer may be behind.
-const SEAL_EVERY: Duration = Duration::from_millis(50);
+/// How often the audit log is looked at: how far the sequencer may be behind.
+const SEQUENCE_EVERY: Duration = Duration::from_millis(50);
 /// How often open anomalies are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// How often old bodies are looked for. They may stay an hour too long, not a day.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
-/// How long the body of an event is kept that nobody waits for. README, "Webhooks".
+/// How long the body of an event is kept that nobody waits for. docs/money.md, "Webhooks".
 const KEEP_BODIES_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// Bodies forgotten in one transaction, which nobody should have to wait for long; each may be 256 KiB.
 const BODIES: i64 = 100;
@@ -52,23 +52,23 @@ pub async fn run(app: Arc<App>, stopping: CancellationToken) {
     let count_every = COUNT_EVERY.mul_f64(app.time_scale).clamp(LOOK_AT_MOST_EVERY, COUNT_EVERY);
     let open = AtomicI64::new(0);
     tokio::join!(
-        again_and_again("parked events", pause, &stopping, || inbox::retry_due(&app)),
-        again_and_again("sessions", pause, &stopping, || janitor::visit_due(&app)),
-        again_and_again("the journal", SEAL_EVERY, &stopping, || sealer::seal_batch(&app)),
-        again_and_again("open anomalies", count_every, &stopping, || count_anomalies(&app, &open)),
-        again_and_again("old bodies", forget_every, &stopping, || forget_bodies(&app)),
+        run_loop("parked events", pause, &stopping, || inbox::retry_due(&app)),
+        run_loop("sessions", pause, &stopping, || janitor::visit_due(&app)),
+        run_loop("the audit log", SEQUENCE_EVERY, &stopping, || sequencer::sequence_batch(&app)),
+        run_loop("open anomalies", count_every, &stopping, || count_anomalies(&app, &open)),
+        run_loop("old bodies", forget_every, &stopping, || forget_bodies(&app)),
         async {
             if let Some(inngest) = &app.inngest {
-                let send = || forward::send_batch(&app, inngest);
-                again_and_again("events for Inngest", pause, &stopping, send).await;
+                let send = || outbox::send_batch(&app, inngest);
+                run_loop("events for Inngest", pause, &stopping, send).await;
             }
         },
-        spread_news(&app, &stopping),
+        publish_changes(&app, &stopping),
     );
 }
 
 /// Does a piece of work, over and over; at once again where there was some.
-async fn again_and_again<F>(what: &str, pause: Duration, stopping: &CancellationToken, work: impl Fn() -> F)
+async fn run_loop<F>(what: &str, pause: Duration, stopping: &CancellationToken, work: impl Fn() -> F)
 where
     F: Future<Output = Result<usize, Error>>,
 {
@@ -89,16 +89,16 @@ where
     }
 }
 
-/// Tells those who follow an agency's payments that something changed. Not at fixed times, as the others: the sealer
+/// Tells those who follow an agency's payments that something changed. Not at fixed times, as the others: the sequencer
 /// says when.
-async fn spread_news(app: &App, stopping: &CancellationToken) {
+async fn publish_changes(app: &App, stopping: &CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = app.news.due() => {}
+            () = app.change_feed.due() => {}
         }
-        if let Err(error) = app.news.spread(&app.ledger).await {
-            tracing::warn!(cause = error.story(), "news could not be spread");
+        if let Err(error) = app.change_feed.publish(&app.ledger).await {
+            tracing::warn!(cause = error.story(), "new changes could not be published");
         }
     }
 }

@@ -5,34 +5,43 @@
 //! Both hand the closure a [`Tx`], whose methods are the statements; a closure can't wait for anything else, so no
 //! transaction is ever open across a call to the provider.
 //!
-//! The statements are written once, in `ledger/statements`, and compiled twice: diesel's types name the database,
-//! so the same text is mounted from `sqlite.rs` and from `postgres.rs`, where `super::{Conn, Db}` mean different
+//! Each statement is one line of `ledger/statements.rs`, most of a form that both databases have (`ledger/form.rs`). What
+//! is no form is written once, in `ledger/statements/`, and compiled twice: diesel's types name the database, so the same
+//! text is mounted from `sqlite.rs` and from `postgres.rs`, where `super::{Conn, Db}` mean different
 //! things. What one database lacks stands in that file. Who decides *what* to write is not here: that is
 //! `payment_sync`, `checkout` and the procedures.
 
+mod audit;
+mod batch;
+mod diesel_error;
+mod failure;
 #[macro_use]
 mod fixed;
-mod journal;
+mod form;
+mod health;
 mod migrate;
+mod pages;
+mod panic;
 mod postgres;
-pub mod rows;
 pub mod sql_types;
 mod sqlite;
-mod statements_input;
+mod statements;
+mod table;
+pub mod tables;
 mod tx;
 mod waiting;
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use futures_util::FutureExt;
 
-pub use journal::{AuditEntry, Change, card_limit_changed};
+pub use audit::{AuditEntry, Change, card_limit_changed};
 pub use migrate::migrate;
+pub use pages::{AnomalyPage, ChangesAfter, HostPage, PaymentPage};
 pub use sqlite::ServerLock;
-pub use statements_input::{AnomalyPage, ChangesAfter, HostPage, PaymentPage};
 pub use tx::Tx;
 
-use crate::error::Error;
+use crate::{domain::AgencyId, error::Error};
 
 /// What a closure given to [`Ledger::read`] or [`Ledger::write`] returns: `async move { … }.boxed()`.
 pub type TxFuture<'t, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 't>>;
@@ -82,31 +91,23 @@ impl Ledger {
         }
     }
 
-    /// As [`Ledger::read`] or [`Ledger::write`], for what comes in crowds: jobs of a kind that wait at the same moment may
-    /// share a connection and ask as one, and writers a transaction and its commit. Each is still kept apart from the
-    /// others, and fails alone. `job` may be run more than once.
-    pub async fn together<T, F>(&self, crowd: Crowd, job: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        match (self, crowd) {
-            (Self::Sqlite(ledger), Crowd::LookUps | Crowd::Lists) => ledger.read(job).await,
-            (Self::Sqlite(ledger), Crowd::Writes) => ledger.write(job).await,
-            (Self::Postgres(ledger), crowd) => ledger.together(crowd, job).await,
-        }
+    /// Whether it can serve now: asks over every kind of connection that serves, whether there is one, whether the
+    /// database answers, and whether it takes writes.
+    pub async fn check(&self) -> Result<(), Error> {
+        // Nobody has this id. To lock a row is what a server that takes no writes refuses.
+        const NOBODY: AgencyId = AgencyId(uuid::Uuid::nil());
+        let asked = futures_util::try_join!(
+            self.read(|tx| async move { tx.ping().await }.boxed()),
+            self.read(|tx| async move { tx.agency(NOBODY).await.map(drop) }.boxed()),
+            self.write(|tx| async move { tx.lock_agency(NOBODY).await.map(drop) }.boxed())
+        );
+        let answered = match (asked, self) {
+            (Ok(_), Self::Postgres(ledger)) if !ledger.is_answering() => Err(Error::busy()),
+            (asked, _) => asked.map(drop),
+        };
+        metrics::gauge!("quittance_database_up").set(if answered.is_ok() { 1 } else { 0 });
+        answered
     }
-}
-
-/// Who shares with whom in [`Ledger::together`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crowd {
-    /// Those who look for a row or few.
-    LookUps,
-    /// Those who list: a page that has to be read from the disk holds up no look-up.
-    Lists,
-    /// Those who write.
-    Writes,
 }
 
 /// Where the database is.
@@ -148,12 +149,4 @@ impl std::str::FromStr for DatabaseUrl {
             _ => Err("must begin with sqlite:// or postgres://".into()),
         }
     }
-}
-
-/// Runs a future to its end and turns a panic in it into an error.
-async fn catch_panic<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    AssertUnwindSafe(future)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Error::internal("a panic inside a transaction")))
 }

@@ -10,39 +10,28 @@ mod list_anomalies;
 mod mark_payment_manually_paid;
 mod mark_payment_refunded;
 mod on_status_change;
+mod own_payment;
 mod renew_checkout;
 mod resolve_anomaly;
 mod shapes;
 mod stats;
+mod withdraw_manual_payment;
 
 pub use on_status_change::StatusChange;
 pub use shapes::{Anomaly, AuditEntry, CheckoutLink, Payment};
 
-use futures_util::FutureExt;
-
 use crate::{
-    domain::{
-        AnomalyKind, Cause, PaymentId, PaymentStatus,
-        Role::{Admin, Agent},
-        Timestamp,
+    domain::Role::{Admin, Agent, Viewer},
+    error::Kind::{
+        AlreadyPaid, IdempotencyMismatch, InProgress, InvalidTransition, NotFound, OpenPaymentExists,
+        PaymentInFlight, ProviderRejected, ProviderUnavailable,
     },
-    error::{
-        Error,
-        Kind::{
-            AlreadyPaid, IdempotencyMismatch, InProgress, InvalidTransition, NotFound, OpenPaymentExists,
-            PaymentInFlight, ProviderRejected, ProviderUnavailable,
-        },
-    },
-    ledger::{
-        Tx,
-        rows::{PaymentRow, SessionRow},
-    },
-    rpc::procedure::{Call, Channel, Procedure},
+    rpc::procedure::{Channel, Procedure},
 };
 
 /// The procedures of this namespace.
 pub fn procedures() -> Vec<Procedure> {
-    vec![
+    let procedures = vec![
         Procedure::mutation(
             "payment.createPaymentTask",
             Agent,
@@ -53,35 +42,50 @@ pub fn procedures() -> Vec<Procedure> {
                 IdempotencyMismatch,
                 InProgress,
                 InvalidTransition,
+                PaymentInFlight,
                 ProviderRejected,
                 ProviderUnavailable,
             ],
             create_payment_task::run,
         )
-        .repeatable_by("idempotencyKey"),
-        Procedure::query("payment.getPaymentStatus", Agent, &[NotFound], get_payment_status::run),
+        .repeatable_by("idempotencyKey")
+        .with_examples(create_payment_task::EXAMPLES),
+        Procedure::query("payment.getPaymentStatus", Viewer, &[NotFound], get_payment_status::run)
+            .with_examples(get_payment_status::EXAMPLES),
         Procedure::mutation(
             "payment.markPaymentManuallyPaid",
             Agent,
             &[NotFound, InvalidTransition, PaymentInFlight],
             mark_payment_manually_paid::run,
-        ),
-        Procedure::query("payment.list", Agent, &[], list::run),
-        Procedure::query("payment.stats", Agent, &[], stats::run),
-        Procedure::query("payment.getCardLimit", Admin, &[], card_limit::get),
-        Procedure::mutation("payment.updateCardLimit", Admin, &[], card_limit::update),
+        )
+        .with_examples(mark_payment_manually_paid::EXAMPLES),
+        Procedure::query("payment.list", Viewer, &[], list::run).with_examples(list::EXAMPLES),
+        Procedure::query("payment.stats", Viewer, &[], stats::run).with_examples(stats::EXAMPLES),
+        Procedure::query("payment.getCardLimit", Admin, &[], card_limit::get)
+            .with_examples(card_limit::GET_EXAMPLES),
+        Procedure::mutation("payment.updateCardLimit", Admin, &[], card_limit::update)
+            .with_examples(card_limit::UPDATE_EXAMPLES),
         Procedure::mutation(
             "payment.cancelPayment",
             Agent,
             &[NotFound, InvalidTransition, PaymentInFlight],
             cancel_payment::run,
-        ),
+        )
+        .with_examples(cancel_payment::EXAMPLES),
         Procedure::mutation(
             "payment.markPaymentRefunded",
             Admin,
             &[NotFound, InvalidTransition],
             mark_payment_refunded::run,
-        ),
+        )
+        .with_examples(mark_payment_refunded::EXAMPLES),
+        Procedure::mutation(
+            "payment.withdrawManualPayment",
+            Admin,
+            &[NotFound, InvalidTransition],
+            withdraw_manual_payment::run,
+        )
+        .with_examples(withdraw_manual_payment::EXAMPLES),
         Procedure::mutation(
             "payment.renewCheckout",
             Agent,
@@ -96,69 +100,28 @@ pub fn procedures() -> Vec<Procedure> {
                 ProviderUnavailable,
             ],
             renew_checkout::run,
-        ),
+        )
+        .with_examples(renew_checkout::EXAMPLES),
         Procedure::subscription(
             "payment.onStatusChange",
             Channel { notification: "payment.statusChange", unsubscribe: "payment.offStatusChange" },
-            Agent,
+            Viewer,
             &[NotFound],
             on_status_change::run,
-        ),
-        Procedure::query("payment.auditTrail", Agent, &[NotFound], audit_trail::run),
-        Procedure::query("payment.listAnomalies", Admin, &[NotFound], list_anomalies::run),
+        )
+        .with_examples(on_status_change::EXAMPLES),
+        Procedure::query("payment.auditTrail", Viewer, &[NotFound], audit_trail::run)
+            .with_examples(audit_trail::EXAMPLES),
+        Procedure::query("payment.listAnomalies", Admin, &[NotFound], list_anomalies::run)
+            .with_examples(list_anomalies::EXAMPLES),
         Procedure::mutation(
             "payment.resolveAnomaly",
             Admin,
-            &[NotFound, PaymentInFlight, IdempotencyMismatch],
+            &[NotFound, IdempotencyMismatch],
             resolve_anomaly::run,
-        ),
-    ]
-}
-
-/// The id a caller sent, or `NOT_FOUND` where it has not the form of one.
-fn payment_id(sent: &str) -> Result<PaymentId, Error> {
-    PaymentId::parse(sent).ok_or_else(|| Error::not_found("payment", sent))
-}
-
-/// The caller's payment, locked. Another agency's answers like an absent one.
-async fn lock_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<PaymentRow, Error> {
-    let row = tx.lock_payment(id).await?.filter(|row| row.agency_id == call.caller.agency_id);
-    row.ok_or_else(|| Error::not_found("payment", id))
-}
-
-/// The caller's payment as callers see it.
-async fn read_own(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Payment, Error> {
-    let found = tx.payment(call.caller.agency_id, id).await?;
-    found.map(Payment::from).ok_or_else(|| Error::not_found("payment", id))
-}
-
-/// The newest session of the caller's payment, while a tenant may still use it.
-async fn newest_session(call: &Call, id: PaymentId) -> Result<Option<SessionRow>, Error> {
-    let agency = call.caller.agency_id;
-    let look = call.app.ledger.read(move |tx| {
-        async move {
-            let payment = tx.payment_by_id(id).await?.filter(|row| row.agency_id == agency);
-            let payment = payment.ok_or_else(|| Error::not_found("payment", id))?;
-            let session = tx.session(id, payment.latest_attempt).await?;
-            Ok(session.filter(|_| payment.status.awaits_tenant()))
-        }
-        .boxed()
-    });
-    look.await
-}
-
-/// Whether the caller may settle a processing payment: an admin may, once it counts as stuck.
-async fn may_settle_stuck(tx: &mut Tx, call: &Call, payment: &PaymentRow) -> Result<bool, Error> {
-    let admin = call.caller.role.covers(Admin) && payment.status == PaymentStatus::Processing;
-    Ok(admin && tx.has_open_anomaly(payment.id, AnomalyKind::StuckProcessing).await?)
-}
-
-/// A person's word about a payment.
-fn cause(call: &Call) -> Cause {
-    Cause {
-        actor: call.caller.actor.to_string(),
-        request_id: Some(call.request_id.to_string()),
-        at: Timestamp::now(),
-        happened_at: None,
-    }
+        )
+        .with_examples(resolve_anomaly::EXAMPLES),
+    ];
+    // What a call is about, for whoever reads the log.
+    procedures.into_iter().map(|procedure| procedure.logging(&["paymentId", "ledgerEntryId"])).collect()
 }

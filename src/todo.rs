@@ -6,22 +6,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{FreeText, HostId, Role::Agent, Timestamp, TodoStatus},
+    domain::{
+        HostId, OneLine,
+        Role::{Agent, Viewer},
+        Timestamp, TodoStatus,
+    },
     error::{
         Error,
         Kind::{IdempotencyMismatch, NotFound},
     },
-    ledger::{HostPage, Tx, rows::TodoRow},
-    page::{Cursor, Limit, List, Page},
-    rpc::procedure::{Call, Procedure},
+    ledger::{HostPage, Tx, tables::TodoRow},
+    pagination::{Cursor, Limit, List, Page},
+    rpc::procedure::{Call, Example, Procedure},
 };
 
 /// The procedures of this namespace.
 pub fn procedures() -> Vec<Procedure> {
     vec![
-        Procedure::mutation("todo.create", Agent, &[IdempotencyMismatch], create).repeatable_by("id"),
-        Procedure::query("todo.get", Agent, &[NotFound], get),
-        Procedure::query("todo.list", Agent, &[], list),
+        Procedure::mutation("todo.create", Agent, &[IdempotencyMismatch], create)
+            .repeatable_by("id")
+            .with_examples(CREATE_EXAMPLES),
+        Procedure::query("todo.get", Viewer, &[NotFound], get).with_examples(GET_EXAMPLES),
+        Procedure::query("todo.list", Viewer, &[], list).with_examples(LIST_EXAMPLES),
     ]
 }
 
@@ -32,7 +38,7 @@ pub struct Todo {
     /// Its id.
     id: HostId,
     /// What is to be done.
-    title: FreeText<200>,
+    title: OneLine<200>,
     /// The host platform's tenancy.
     tenancy_id: Option<HostId>,
     /// Whether it is done.
@@ -53,7 +59,7 @@ pub struct CreateInput {
     /// The host platform's own id; one is made where it is left out.
     id: Option<HostId>,
     /// What is to be done. 1 to 200 characters, no card numbers.
-    title: FreeText<200>,
+    title: OneLine<200>,
     /// The host platform's tenancy.
     tenancy_id: Option<HostId>,
 }
@@ -88,7 +94,7 @@ async fn create(call: Call, input: CreateInput) -> Result<Todo, Error> {
     ledger.write(move |tx| async move { enter(tx, &call, input).await }.boxed()).await
 }
 
-async fn enter(tx: &mut Tx, call: &Call, input: CreateInput) -> Result<Todo, Error> {
+async fn enter(tx: &Tx, call: &Call, input: CreateInput) -> Result<Todo, Error> {
     let row = TodoRow {
         agency_id: call.caller.agency_id,
         id: input.id.unwrap_or_else(HostId::generate),
@@ -114,7 +120,7 @@ async fn get(call: Call, input: GetInput) -> Result<Todo, Error> {
     let absent = Error::not_found("todo", &input.todo_id);
     let Some(id) = HostId::parse(&input.todo_id) else { return Err(absent) };
     let agency = call.caller.agency_id;
-    let found = call.app.ledger.read(move |tx| async move { tx.todo(agency, &id).await }.boxed()).await?;
+    let found = call.app.ledger.read(move |tx| async move { tx.todo(agency, id).await }.boxed()).await?;
     found.map(Todo::from).ok_or(absent)
 }
 
@@ -139,3 +145,61 @@ impl From<TodoRow> for Todo {
         Self { id, title, tenancy_id, status, completed_at, completed_by, created_at }
     }
 }
+
+/// Examples of `todo.create` for the published document.
+const CREATE_EXAMPLES: &[Example] = &[Example::new(
+    "a todo of the platform",
+    r#"{
+        "id": "todo-1201",
+        "title": "Collect the holding deposit",
+        "tenancyId": "tenancy-77"
+    }"#,
+    r#"{
+        "id": "todo-1201",
+        "title": "Collect the holding deposit",
+        "tenancyId": "tenancy-77",
+        "status": "open",
+        "completedAt": null,
+        "completedBy": null,
+        "createdAt": "2026-11-28T13:07:31.122Z"
+    }"#,
+)];
+
+/// Examples of `todo.get` for the published document.
+const GET_EXAMPLES: &[Example] = &[Example::new(
+    "one todo",
+    r#"{
+        "todoId": "todo-1201"
+    }"#,
+    r#"{
+        "id": "todo-1201",
+        "title": "Collect the holding deposit",
+        "tenancyId": "tenancy-77",
+        "status": "open",
+        "completedAt": null,
+        "completedBy": null,
+        "createdAt": "2026-11-28T13:07:31.122Z"
+    }"#,
+)];
+
+/// Examples of `todo.list` for the published document.
+const LIST_EXAMPLES: &[Example] = &[Example::new(
+    "what is to be done",
+    r#"{
+        "status": "open"
+    }"#,
+    r#"{
+        "items": [
+            {
+                "id": "todo-1201",
+                "title": "Collect the holding deposit",
+                "tenancyId": "tenancy-77",
+                "status": "open",
+                "completedAt": null,
+                "completedBy": null,
+                "createdAt": "2026-11-28T13:07:31.122Z"
+            }
+        ],
+        "nextCursor": null
+    }"#,
+)];

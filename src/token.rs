@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{Label, Role, Role::Admin, Timestamp, TokenId},
     error::{Error, Kind::NotFound},
-    rpc::procedure::{Call, Procedure},
+    rpc::procedure::{Call, Example, Procedure},
 };
 
 /// The procedures of this namespace.
 pub fn procedures() -> Vec<Procedure> {
     vec![
-        Procedure::mutation("token.issue", Admin, &[], issue),
-        Procedure::mutation("token.revoke", Admin, &[NotFound], revoke),
+        Procedure::mutation("token.issue", Admin, &[], issue).with_examples(ISSUE_EXAMPLES),
+        Procedure::mutation("token.revoke", Admin, &[NotFound], revoke).with_examples(REVOKE_EXAMPLES),
     ]
 }
 
@@ -105,3 +105,29 @@ impl JsonSchema for Lifetime {
         schemars::json_schema!({ "type": "integer", "minimum": 60, "maximum": 7_776_000 })
     }
 }
+
+/// Examples of `token.issue` for the published document.
+const ISSUE_EXAMPLES: &[Example] = &[Example::new(
+    "an hour for a signed-in agent",
+    r#"{
+        "role": "agent",
+        "actor": "Arthur Agent",
+        "expiresInSeconds": 3600
+    }"#,
+    r#"{
+        "tokenId": "01a22244-9d74-7006-ab81-afcde439f117",
+        "token": "qt_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "expiresAt": "2026-11-28T14:07:31.828Z"
+    }"#,
+)];
+
+/// Examples of `token.revoke` for the published document.
+const REVOKE_EXAMPLES: &[Example] = &[Example::new(
+    "signed out",
+    r#"{
+        "tokenId": "01a22244-9d74-7006-ab81-afcde439f117"
+    }"#,
+    r#"{
+        "tokenId": "01a22244-9d74-7006-ab81-afcde439f117"
+    }"#,
+)];

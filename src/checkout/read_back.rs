@@ -10,16 +10,16 @@ use crate::{
     App,
     calmony::client::{CallFault, IntentReading, SessionReading},
     domain::{
-        AnomalyKind, Cause, IntentId, IntentState, JANITOR, PaymentId, PaymentStatus, SessionState,
+        AgencyId, AnomalyKind, Cause, IntentId, IntentState, JANITOR, PaymentId, PaymentStatus, SessionState,
         Timestamp,
         lifecycle::{Evidence, Report},
     },
     error::Error,
     ledger::{
         Tx,
-        rows::{PaymentRow, SessionRow},
+        tables::{PaymentRow, SessionRow},
     },
-    payment_sync::{Happening, Settled, happened},
+    payment_sync::{Applied, LoadedPayment, PaymentFact, apply},
 };
 
 /// Whether the provider answered.
@@ -35,50 +35,56 @@ pub enum ReadBack {
 pub async fn read_back(app: &App, session: &SessionRow) -> Result<ReadBack, Error> {
     let (payment, attempt) = (session.payment_id, session.attempt);
     let Some(id) = &session.session_id else {
-        visited(app, payment, attempt, |_, _| Next::Over).await?;
+        reschedule(app, session, |_, _| Next::Over).await?;
         return Ok(ReadBack::Answered);
     };
     if has_paid(app, session).await? {
-        visited(app, payment, attempt, |_, _| Next::Over).await?;
+        reschedule(app, session, |_, _| Next::Over).await?;
         return Ok(ReadBack::Answered);
     }
     let scale = app.time_scale;
     let reading = match app.calmony.read_session(id).await {
         Ok(reading) => reading,
-        // It is not known there, or no longer; whether its link may still work is for the clock to say.
+        // Whether its link may still work is for the clock to say.
         Err(CallFault::Rejected { .. }) => SessionReading::default(),
         Err(fault @ CallFault::Unknown { .. }) => {
             tracing::warn!(%payment, attempt, %fault, "a session could not be read back");
-            visited(app, payment, attempt, move |row, now| schedule::unread(row, now, scale)).await?;
+            reschedule(app, session, move |row, now| schedule::unread(row, now, scale)).await?;
             return Ok(ReadBack::Unanswered);
         }
     };
-    if let Some(intent) = &reading.intent_id {
-        match app.calmony.read_intent(intent).await {
-            Ok(found) => learn(app, session, intent.clone(), found, reading.paid).await?,
+    match &reading.intent_id {
+        Some(intent) => match app.calmony.read_intent(intent).await {
+            Ok(found) => learn(app, session, Some(intent.clone()), found, reading.paid).await?,
             Err(fault) => {
                 tracing::warn!(%payment, attempt, %intent, %fault, "an intent could not be read back");
-                visited(app, payment, attempt, move |row, now| schedule::unread(row, now, scale)).await?;
+                reschedule(app, session, move |row, now| schedule::unread(row, now, scale)).await?;
                 return Ok(ReadBack::Unanswered);
             }
+        },
+        // Completed and not paid: the money is on its way, as an event would say.
+        None if reading.complete && !reading.paid => {
+            learn(app, session, None, IntentReading::PROCESSING, false).await?;
         }
+        None => {}
     }
-    conclude(app, payment, attempt, reading).await?;
+    conclude(app, session, reading).await?;
     Ok(ReadBack::Answered)
 }
 
 /// Whether a success of this attempt is recorded already, so that there is nothing to learn.
 async fn has_paid(app: &App, session: &SessionRow) -> Result<bool, Error> {
-    let (payment, attempt) = (session.payment_id, session.attempt);
-    let intents = app.ledger.read(move |tx| async move { tx.intents_of(payment).await }.boxed()).await?;
+    let (agency, payment, attempt) = (session.agency_id, session.payment_id, session.attempt);
+    let look = app.ledger.read(move |tx| async move { tx.intents_of(agency, payment).await }.boxed());
+    let intents = look.await?;
     Ok(intents.iter().any(|intent| intent.attempt == Some(attempt) && intent.state == IntentState::Succeeded))
 }
 
-/// Records what an intent says, as an event about it would.
+/// Records what an intent says, or a session without one, as an event about it would.
 async fn learn(
     app: &App,
     session: &SessionRow,
-    intent: IntentId,
+    intent: Option<IntentId>,
     found: IntentReading,
     session_is_paid: bool,
 ) -> Result<(), Error> {
@@ -89,13 +95,12 @@ async fn learn(
         other => other,
     };
     let Some(report) = report else { return Ok(()) };
-    let (id, attempt) = (session.payment_id, session.attempt);
-    let cause = janitor();
-    let settled = app
+    let (of, cause) = (session.clone(), janitor());
+    let applied = app
         .ledger
-        .write(move |tx| async move { record(tx, id, attempt, intent, found, report, &cause).await }.boxed());
-    if settled.await?.is_some_and(|settled| settled.is_transition()) {
-        tracing::info!(payment = %id, "the janitor learned what no webhook had told");
+        .write(move |tx| async move { record(tx, &of, intent, found, report, &cause).await }.boxed());
+    if applied.await?.is_some_and(|applied| applied.is_transition()) {
+        tracing::info!(payment = %session.payment_id, "the janitor learned what no webhook had told");
         metrics::counter!("quittance_janitor_found_total").increment(1);
     }
     Ok(())
@@ -106,30 +111,47 @@ fn janitor() -> Cause {
 }
 
 async fn record(
-    tx: &mut Tx,
-    id: PaymentId,
-    attempt: i32,
-    intent: IntentId,
+    tx: &Tx,
+    session: &SessionRow,
+    intent: Option<IntentId>,
     found: IntentReading,
     report: Report,
     cause: &Cause,
-) -> Result<Option<Settled>, Error> {
+) -> Result<Option<Applied>, Error> {
     // What is known of the intent decides where it belongs; a conflict sits there.
-    let owner = tx.intent(&intent).await?.map(|row| row.payment_id);
-    let Some(payment) = tx.lock_payment(owner.unwrap_or(id)).await? else { return Ok(None) };
-    let what = if payment.id != id || disagrees(&payment, &found) {
-        let detail = format!("the payment's session names {intent}, which belongs elsewhere");
-        Happening::Noticed { kind: AnomalyKind::ReferenceConflict, reference: intent.to_string(), detail }
-    } else {
-        let IntentReading { amount, currency, failure_code, .. } = found;
-        let evidence = Evidence { intent: Some(intent), attempt: Some(attempt), amount, currency, report };
-        Happening::Reported { evidence, failure_code }
+    let own = (session.agency_id, session.payment_id);
+    let owner = match &intent {
+        Some(intent) => match tx.intent(intent).await? {
+            Some(row) => Some((row.agency_id, row.payment_id)),
+            None => named_by(tx, &found).await?,
+        },
+        None => None,
     };
-    let settled = happened(tx, payment, &what, cause).await?;
-    for intent in &settled.new_intents {
+    let (agency, id) = owner.unwrap_or(own);
+    let Some(loaded) = LoadedPayment::lock(tx, agency, id).await? else { return Ok(None) };
+    let fact = match &intent {
+        Some(intent) if (agency, id) != own || disagrees(&loaded.payment, &found) => {
+            let detail = format!("the payment's session names {intent}, which belongs elsewhere");
+            let kind = AnomalyKind::ReferenceConflict;
+            PaymentFact::Observed { kind, reference: intent.to_string(), detail }
+        }
+        Some(_) | None => {
+            let IntentReading { amount, currency, failure_code, .. } = found;
+            let evidence = Evidence { intent, attempt: Some(session.attempt), amount, currency, report };
+            PaymentFact::Reported { evidence, failure_code }
+        }
+    };
+    let applied = apply(tx, loaded, &fact, cause).await?;
+    for intent in &applied.new_intents {
         tx.wake_events_of_intent(intent, cause.at).await?;
     }
-    Ok(Some(settled))
+    Ok(Some(applied))
+}
+
+/// The payment that an intent's metadata name, if there is one.
+async fn named_by(tx: &Tx, found: &IntentReading) -> Result<Option<(AgencyId, PaymentId)>, Error> {
+    let Some(id) = found.ledger_ref.as_deref().and_then(PaymentId::parse) else { return Ok(None) };
+    Ok(tx.links_of_any_agency(id).await?.map(|links| (links.agency_id, links.id)))
 }
 
 fn disagrees(payment: &PaymentRow, found: &IntentReading) -> bool {
@@ -140,35 +162,41 @@ fn disagrees(payment: &PaymentRow, found: &IntentReading) -> bool {
         || names(&found.agency_ref, payment.agency_id.to_string())
 }
 
-/// Stores when the session is visited next, if it is, and calls a person where it is processing for too long.
-async fn conclude(app: &App, id: PaymentId, attempt: i32, reading: SessionReading) -> Result<(), Error> {
+/// Stores when the session is read next, if it is, and calls a person where it is processing for too long.
+async fn conclude(app: &App, session: &SessionRow, reading: SessionReading) -> Result<(), Error> {
     let scale = app.time_scale;
-    visited(app, id, attempt, move |row, now| schedule::after_reading(row, &reading, now, scale)).await
+    reschedule(app, session, move |row, now| schedule::after_reading(row, &reading, now, scale)).await
 }
 
-/// Decides, on the session as it now is under the payment's lock, when it is visited next; and lets go of it.
-pub async fn visited(
+/// Decides, on the session as it now is under the payment's lock, when it is read next; and lets go of it.
+pub async fn reschedule(
     app: &App,
-    id: PaymentId,
-    attempt: i32,
+    session: &SessionRow,
     decide: impl Fn(&SessionRow, Timestamp) -> Next + Clone + Send + Sync + 'static,
 ) -> Result<(), Error> {
+    let (agency, id, attempt) = (session.agency_id, session.payment_id, session.attempt);
+    let due = session.next_read_at;
     app.ledger
         .write(move |tx| {
             async move {
                 let now = Timestamp::now();
-                let Some(payment) = tx.lock_payment(id).await? else { return Ok(()) };
-                let Some(session) = tx.session(id, attempt).await? else { return Ok(()) };
+                // Its task and todo too, since it may turn out to be stuck.
+                let Some(loaded) = LoadedPayment::lock(tx, agency, id).await? else { return Ok(()) };
+                let of = loaded.sessions().iter().find(|session| session.attempt == attempt);
+                let Some(session) = of.cloned() else { return Ok(()) };
                 let next = decide(&session, now);
                 let (state, next_read_at) = match next {
                     Next::At(at) => (session.state, Some(at)),
                     Next::Over => (over(session.state), None),
                     Next::Stuck => (session.state, None),
                 };
-                let row = SessionRow { state, next_read_at, leased_until: None, ..session };
-                tx.update_session(&row).await?;
-                if next == Next::Stuck && payment.status == PaymentStatus::Processing {
-                    notice_stuck(tx, payment, attempt).await?;
+                // Where a read was asked for while we read, it is still to come.
+                let asked_for = session.next_read_at.filter(|at| Some(*at) != due);
+                let next_read_at = next_read_at.into_iter().chain(asked_for).min();
+                let row = SessionRow { state, next_read_at, leased_until: None, ..session.clone() };
+                tx.update_session(&session, &row).await?;
+                if next == Next::Stuck && loaded.payment.status == PaymentStatus::Processing {
+                    raise_stuck(tx, loaded, attempt).await?;
                 }
                 Ok(())
             }
@@ -185,9 +213,9 @@ fn over(state: SessionState) -> SessionState {
 }
 
 /// Once an attempt: a payment that was settled, failed and was asked for again may be stuck a second time.
-async fn notice_stuck(tx: &mut Tx, payment: PaymentRow, attempt: i32) -> Result<(), Error> {
+async fn raise_stuck(tx: &Tx, loaded: LoadedPayment, attempt: i32) -> Result<(), Error> {
     let detail = "processing for 14 days: ask Calmony Pay, then mark it paid or cancel it".to_owned();
-    let what =
-        Happening::Noticed { kind: AnomalyKind::StuckProcessing, reference: attempt.to_string(), detail };
-    happened(tx, payment, &what, &janitor()).await.map(drop)
+    let kind = AnomalyKind::StuckProcessing;
+    let fact = PaymentFact::Observed { kind, reference: attempt.to_string(), detail };
+    apply(tx, loaded, &fact, &janitor()).await.map(drop)
 }

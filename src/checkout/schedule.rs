@@ -1,12 +1,12 @@
-//! When a session is looked at again. README, "Janitor": read back at 2, 10 and 30 minutes, then hourly until its
-//! expiry and 10 minutes beyond; asked for again after 5 s, doubling to an hour, where its outcome is unknown.
+//! When a session is looked at again. docs/money.md, "Janitor": read back at 2, 10 and 30 minutes, then hourly until
+//! its expiry and 10 minutes beyond; asked for again after 5 s, doubling to an hour, where its outcome is unknown.
 
 use std::time::Duration;
 
 use crate::{
     calmony::client::{SESSION_LIFETIME, SessionReading},
     domain::{AttemptBest, Timestamp},
-    ledger::rows::SessionRow,
+    ledger::tables::SessionRow,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,10 +40,12 @@ pub enum Next {
 /// After the provider said how a session stands.
 pub fn after_reading(row: &SessionRow, reading: &SessionReading, now: Timestamp, time_scale: f64) -> Next {
     let over = is_over(row, now, time_scale);
-    let again = Next::At(next_read(row.created_at, now, time_scale));
+    let again = Next::At(next_read(opened_at(row), now, time_scale));
     match row.processing_since.filter(|_| row.best == AttemptBest::Processing) {
         Some(since) if since.plus(STUCK_AFTER.mul_f64(time_scale)) <= now => Next::Stuck,
-        Some(_) if reading.complete || over => Next::At(now.plus(READ_PROCESSING_EVERY.mul_f64(time_scale))),
+        Some(_) if reading.complete && reading.intent_id.is_some() || over => {
+            Next::At(now.plus(READ_PROCESSING_EVERY.mul_f64(time_scale)))
+        }
         Some(_) => again,
         // Paid, but by an intent it does not name yet: that is worth another look.
         None if reading.paid && reading.intent_id.is_none() && !over => again,
@@ -61,10 +63,15 @@ pub fn unread(row: &SessionRow, now: Timestamp, time_scale: f64) -> Next {
         Some(_) if is_over(row, now, time_scale) => {
             Next::At(now.plus(READ_PROCESSING_EVERY.mul_f64(time_scale)))
         }
-        None if past(row.created_at) => Next::Over,
+        None if past(opened_at(row)) => Next::Over,
         Some(_) | None if is_over(row, now, time_scale) => Next::At(now.plus(HOUR.mul_f64(time_scale))),
-        Some(_) | None => Next::At(next_read(row.created_at, now, time_scale)),
+        Some(_) | None => Next::At(next_read(opened_at(row), now, time_scale)),
     }
+}
+
+/// When the session was opened: it may have been asked for long before, and have been made at a later try.
+fn opened_at(row: &SessionRow) -> Timestamp {
+    row.expires_at.map_or(row.created_at, |at| at.minus(SESSION_LIFETIME))
 }
 
 /// Whether the session's link is past its expiry and the margin.
@@ -93,6 +100,12 @@ pub fn next_repeat(session: &SessionRow, now: Timestamp, time_scale: f64) -> Tim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{AgencyId, PaymentId};
+
+    fn session(asked_at: Timestamp) -> SessionRow {
+        let url = url::Url::parse("https://example.com/paid").unwrap();
+        crate::checkout::session_of(&url, AgencyId::new(), PaymentId::new(), 1, asked_at)
+    }
 
     fn minutes_until_next(opened_minutes_ago: i64) -> i64 {
         let now = Timestamp::from_seconds(1_000_000_000).unwrap();
@@ -112,11 +125,23 @@ mod tests {
     }
 
     #[test]
+    fn times_count_from_when_the_session_was_opened() {
+        let opened = Timestamp::from_seconds(1_000_000_000).unwrap();
+        let asked = opened.minus(HOUR * 20);
+        let row = SessionRow { expires_at: Some(opened.plus(SESSION_LIFETIME)), ..session(asked) };
+        for (hours, minutes) in [(1, 60), (5, 60), (23, 60), (24, 10)] {
+            let now = opened.plus(HOUR * hours);
+            for next in [after_reading(&row, &SessionReading::default(), now, 1.0), unread(&row, now, 1.0)] {
+                assert_eq!(next, Next::At(now.plus(MINUTE * minutes)), "{hours}");
+            }
+        }
+    }
+
+    #[test]
     fn repetitions_double_from_5_seconds_to_an_hour() {
         let now = Timestamp::now();
         let after = |tries| {
-            let session =
-                SessionRow { tries, ..crate::checkout::new_session(crate::domain::PaymentId::new(), 1, now) };
+            let session = SessionRow { tries, ..session(now) };
             (next_repeat(&session, now, 1.0).to_utc() - now.to_utc()).num_seconds()
         };
         assert_eq!([1, 2, 3, 10, 11, 500].map(after), [5, 10, 20, 2_560, 3_600, 3_600]);

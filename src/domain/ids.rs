@@ -186,6 +186,18 @@ made_by_calmony! {
     EventId,
 }
 
+/// What is only looked at is often all that a caller has.
+macro_rules! from_reference {
+    ($($id:ident),*) => { $(
+        impl From<&$id> for $id {
+            fn from(id: &$id) -> Self {
+                id.clone()
+            }
+        }
+    )* };
+}
+from_reference!(HostId, EventId, IntentId, SessionId);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,8 +111,10 @@ words! {
         OpenBanking = "open_banking",
     }
 
-    /// What a token may do. An admin may do all an agent may.
+    /// What a token may do. Each may do all that the one before may.
     Role {
+        /// Sees what an agent sees, and changes nothing.
+        Viewer = "viewer",
         /// Asks for money and follows it.
         Agent = "agent",
         /// Also sets limits, issues tokens and settles anomalies.
@@ -181,10 +183,12 @@ words! {
         Succeeded = "payment.succeeded",
         /// The newest try failed.
         Failed = "payment.failed",
-        /// All of the money went back.
+        /// All of the money went back; or, where the status stays as it was, more of it than before.
         Refunded = "payment.refunded",
         /// An agent confirmed a payment made outside the platform.
         ManuallyPaid = "payment.manually_paid",
+        /// An admin said that such a confirmation was a mistake.
+        ManualPaymentWithdrawn = "payment.manual_payment_withdrawn",
         /// An agent called the payment off.
         Cancelled = "payment.cancelled",
         /// A dead link was replaced.
@@ -193,8 +197,12 @@ words! {
         CardLimitUpdated = "payment.card_limit_updated",
         /// Something strange was noticed.
         Anomaly = "payment.anomaly",
-        /// A person settled an anomaly.
+        /// A person settled an anomaly, or a withdrawal left nothing of it.
         AnomalyResolved = "payment.anomaly_resolved",
+        /// A token was issued; the resource is the token.
+        TokenIssued = "token.issued",
+        /// A token was revoked; the resource is the token.
+        TokenRevoked = "token.revoked",
     }
 
     /// What we know of a payment intent.
@@ -256,12 +264,26 @@ impl PaymentStatus {
     }
 }
 
+impl AnomalyKind {
+    /// Whether facts that gave one of this kind may come to give it no longer, and give it again after that. Only a
+    /// withdrawn manual mark takes something back, and it can only have been one proof of payment too many.
+    pub const fn may_lapse(self) -> bool {
+        match self {
+            Self::DoublePayment => true,
+            Self::PaidAfterCancelled
+            | Self::AmountMismatch
+            | Self::CurrencyMismatch
+            | Self::ReferenceConflict
+            | Self::StuckProcessing
+            | Self::EventIdReuse => false,
+        }
+    }
+}
+
 impl Role {
     /// Whether this role may do what `required` may.
     pub const fn covers(self, required: Self) -> bool {
-        match (self, required) {
-            (Self::Admin, _) | (Self::Agent, Self::Agent) => true,
-            (Self::Agent, Self::Admin) => false,
-        }
+        // In the order they are declared.
+        self as u8 >= required as u8
     }
 }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, StreamExt, stream};
 use tracing::Instrument;
 
-use super::{Conclusion, Delivery, conclude, raise_reuse};
+use super::conclude::{Conclusion, Delivery, NO_PAYMENT_YET, SESSION_TO_BE_READ, conclude, raise_reuse};
 use crate::{
     App,
     calmony::{
@@ -19,13 +19,9 @@ use crate::{
         lifecycle::{Report, Reported},
     },
     error::Error,
-    ledger::{Tx, rows::EventRow},
+    ledger::{Tx, tables::EventRow},
 };
 
-/// Why an event is parked: its payment is not known.
-pub const NO_PAYMENT_YET: &str = "no payment is known for it yet";
-/// Why an event is parked: the session it speaks of names the intent, and must be read.
-pub const SESSION_TO_BE_READ: &str = "the session must be read first";
 /// How soon the first retry comes.
 pub const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -98,76 +94,77 @@ async fn retry(app: &App, row: EventRow) -> Result<(), Error> {
         return postpone(
             app,
             EventRow { failures: MAX_FAILURES, ..row },
-            Hitch::Failed("its body is not readable"),
+            Setback::Failed("its body is not readable"),
         )
         .await;
     };
     if event.meaning == Meaning::PaidUnnamed {
         match name_intent(app, &mut event).await {
             Ok(true) => {}
-            Ok(false) => return postpone(app, row, Hitch::Unplaced(SESSION_TO_BE_READ)).await,
+            Ok(false) => return postpone(app, row, Setback::Unplaced(SESSION_TO_BE_READ)).await,
             Err(fault) => {
                 tracing::warn!(event = %event.id, %fault, "the session of a paid event could not be read");
-                return postpone(app, row, Hitch::Failed("the session could not be read")).await;
+                return postpone(app, row, Setback::Failed("the session could not be read")).await;
             }
         }
     }
     let (attempted, id, scale) = (event.clone(), event.id.clone(), app.time_scale);
     let applied =
-        app.ledger.write(move |tx| async move { take_up(tx, &attempted, &id, scale).await }.boxed()).await;
+        app.ledger.write(move |tx| async move { try_again(tx, &attempted, &id, scale).await }.boxed()).await;
     match applied {
         Ok(()) => Ok(()),
-        Err(Error::Busy { .. }) => postpone(app, row, Hitch::Busy).await,
+        Err(Error::Busy { .. }) => postpone(app, row, Setback::Busy).await,
         Err(error) => {
             tracing::error!(event = %event.id, cause = error.story(), "a parked event failed again");
-            postpone(app, row, Hitch::Failed("could not be applied")).await
+            postpone(app, row, Setback::Failed("could not be applied")).await
         }
     }
 }
 
 /// Applies the event and stores its verdict, or parks it again, all in one transaction: whoever makes its payment known
 /// meanwhile waits for this one, and then wakes it.
-async fn take_up(tx: &mut Tx, event: &Event, id: &EventId, time_scale: f64) -> Result<(), Error> {
+async fn try_again(tx: &Tx, event: &Event, id: &EventId, time_scale: f64) -> Result<(), Error> {
     let now = Timestamp::now();
-    let Some(stored) = tx.lock_event(id).await?.filter(|row| row.verdict == Verdict::Parked) else {
+    let Some(stored) = tx.hold_event(id).await?.filter(|row| row.verdict == Verdict::Parked) else {
         return Ok(());
     };
-    let Some(Conclusion { verdict, reason, payment_id }) = conclude(tx, event, Delivery::Parked, now).await?
+    let Some(Conclusion { verdict, reason, payment }) = conclude(tx, event, Delivery::Parked, now).await?
     else {
         return Ok(());
     };
     if verdict == Verdict::Parked {
-        let row = postponed(stored, Hitch::Unplaced(reason.unwrap_or(NO_PAYMENT_YET)), time_scale);
-        return tx.conclude_event(&row).await;
+        let row = postponed(stored.clone(), Setback::Unplaced(reason.unwrap_or(NO_PAYMENT_YET)), time_scale);
+        return tx.update_event(&stored, &row).await;
     }
-    if let (Some(payment), Some(_)) = (payment_id, stored.reused_at) {
+    if let (Some(payment), Some(_)) = (&payment, stored.reused_at) {
         raise_reuse(tx, payment, id).await?;
     }
     let row = EventRow {
         verdict,
         reason: reason.map(str::to_owned),
-        payment_id,
+        agency_id: payment.as_ref().map(|payment| payment.agency_id),
+        payment_id: payment.as_ref().map(|payment| payment.id),
         tries: stored.tries + 1,
         due_at: None,
         leased_until: None,
         body: None,
         concluded_at: Some(now),
-        ..stored
+        ..stored.clone()
     };
-    tx.conclude_event(&row).await
+    tx.update_event(&stored, &row).await
 }
 
-/// Reads the session of a paid event that names no intent, and the intent for its amount. `false` where the
-/// session names none yet.
+/// Reads the session of a paid event that names no intent, and the intent, which knows best what was paid. `false`
+/// where the session names none yet.
 async fn name_intent(app: &App, event: &mut Event) -> Result<bool, CallFault> {
     let Some(session_id) = &event.session_id else { return Ok(false) };
     let session = app.calmony.read_session(session_id).await?;
     let Some(intent_id) = session.intent_id else { return Ok(false) };
-    if event.amount == Reported::Absent {
-        let intent = app.calmony.read_intent(&intent_id).await?;
+    let intent = app.calmony.read_intent(&intent_id).await?;
+    if intent.amount != Reported::Absent {
         event.amount = intent.amount;
-        event.currency = event.currency.take().or(intent.currency);
     }
+    event.currency = event.currency.take().or(intent.currency);
     event.intent_id = Some(intent_id);
     event.meaning = Meaning::Report(Report::Succeeded);
     Ok(true)
@@ -175,7 +172,7 @@ async fn name_intent(app: &App, event: &mut Event) -> Result<bool, CallFault> {
 
 /// Why a try came to nothing.
 #[derive(Clone, Copy)]
-enum Hitch {
+enum Setback {
     /// There is no payment for it yet, or no intent.
     Unplaced(&'static str),
     /// It failed.
@@ -185,15 +182,15 @@ enum Hitch {
 }
 
 /// The event parked until its next try, or given up.
-fn postponed(row: EventRow, hitch: Hitch, time_scale: f64) -> EventRow {
+fn postponed(row: EventRow, hitch: Setback, time_scale: f64) -> EventRow {
     let nth = |count: i32| usize::try_from(count).ok().and_then(|count| WAITS.get(count).copied());
     let (tries, failures, wait, reason) = match hitch {
-        Hitch::Unplaced(reason) => (row.tries + 1, row.failures, nth(row.tries - row.failures), reason),
-        Hitch::Failed(reason) => {
+        Setback::Unplaced(reason) => (row.tries + 1, row.failures, nth(row.tries - row.failures), reason),
+        Setback::Failed(reason) => {
             let failures = row.failures + 1;
             (row.tries + 1, failures, nth(failures).filter(|_| failures < MAX_FAILURES), reason)
         }
-        Hitch::Busy => (row.tries, row.failures, Some(FIRST_RETRY), "the database was busy"),
+        Setback::Busy => (row.tries, row.failures, Some(FIRST_RETRY), "the database was busy"),
     };
     let now = Timestamp::now();
     let row = EventRow { reason: Some(reason.into()), tries, failures, leased_until: None, ..row };
@@ -206,7 +203,24 @@ fn postponed(row: EventRow, hitch: Hitch, time_scale: f64) -> EventRow {
     }
 }
 
-async fn postpone(app: &App, row: EventRow, hitch: Hitch) -> Result<(), Error> {
-    let row = postponed(row, hitch, app.time_scale);
-    app.ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed()).await
+/// Parks the event until its next try, unless it was concluded meanwhile.
+async fn postpone(app: &App, row: EventRow, setback: Setback) -> Result<(), Error> {
+    let time_scale = app.time_scale;
+    let postpone = app.ledger.write(move |tx| {
+        async move {
+            let stored = tx.hold_event(&row.event_id).await?;
+            let Some(stored) = stored.filter(|stored| stored.verdict == Verdict::Parked) else {
+                return Ok(());
+            };
+            // Whoever made it due meanwhile knows more than this try did: it counts for nothing.
+            if stored.due_at != row.due_at {
+                return tx.update_event(&stored, &EventRow { leased_until: None, ..stored.clone() }).await;
+            }
+            // The failures counted so far are those of whoever tried.
+            let tried = EventRow { failures: row.failures, ..stored.clone() };
+            tx.update_event(&stored, &postponed(tried, setback, time_scale)).await
+        }
+        .boxed()
+    });
+    postpone.await
 }

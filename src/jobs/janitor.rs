@@ -13,7 +13,7 @@ use crate::{
     checkout::{self, Next, REPEAT_FOR},
     domain::{SessionState, Timestamp},
     error::Error,
-    ledger::rows::SessionRow,
+    ledger::tables::SessionRow,
 };
 
 /// Sessions taken at once, and visited at the same time: one whose answer is slow holds up no other.
@@ -49,20 +49,18 @@ async fn visit(app: &App, session: &SessionRow) -> Result<(), Error> {
     match session.state {
         SessionState::Creating => repeat_create(app, session).await,
         SessionState::Open | SessionState::Dead => checkout::read_back(app, session).await.map(drop),
-        SessionState::Rejected => {
-            checkout::visited(app, session.payment_id, session.attempt, |_, _| Next::Over).await
-        }
+        SessionState::Rejected => checkout::reschedule(app, session, |_, _| Next::Over).await,
     }
 }
 
 /// Asks again for a session whose outcome is unknown, under the key it was asked for first.
 async fn repeat_create(app: &App, session: &SessionRow) -> Result<(), Error> {
-    let id = session.payment_id;
+    let (agency, id) = (session.agency_id, session.payment_id);
     if session.created_at.plus(REPEAT_FOR.mul_f64(app.time_scale)) <= Timestamp::now() {
         // The provider is about to forget the key, and with it whatever was made. Nobody was given its link.
-        return checkout::visited(app, id, session.attempt, |_, _| Next::Over).await;
+        return checkout::reschedule(app, session, |_, _| Next::Over).await;
     }
-    let look = app.ledger.read(move |tx| async move { tx.payment_by_id(id).await }.boxed()).await?;
+    let look = app.ledger.read(move |tx| async move { tx.payment_row(agency, id).await }.boxed()).await?;
     let payment = look.ok_or_else(|| Error::internal("a session without its payment"))?;
     match checkout::ask(app, &payment, session, None).await {
         Err(error @ Error::Internal { .. }) => Err(error),

@@ -1,29 +1,33 @@
-//! PostgreSQL: a pool of connections, read committed with row locks, and whole-transaction retry; and, for what
-//! comes in crowds, transactions that run together.
+//! PostgreSQL: read committed with row locks. What comes in together is asked together: writes share a transaction and its
+//! commit, reads a round trip (`ledger/batch`). What can't be, and what lost a race, runs on a connection of the pool, as a
+//! whole transaction that is tried again. How a connection is made is in `connector`, who gets one in `pool`.
 
-mod bulk;
-mod posts;
-mod requests;
-mod sealing;
-mod sets;
-mod together;
+mod connection;
+mod connector;
+mod database;
+pub mod errors;
+pub mod forms;
+mod host;
+mod pool;
+mod sequencing;
+mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
-    pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8, bb8::PooledConnection,
-    },
+use diesel_async::AsyncPgConnection;
+
+pub use connector::Connector;
+pub use database::{Database, Deferred, write_one};
+pub use pool::PooledConnection;
+
+use pool::Pool;
+
+use super::{
+    Tx, TxFuture,
+    batch::{self, Batcher, Loader, Options},
+    health::Health,
+    secret,
 };
-use futures_util::FutureExt;
-use tracing::Instrument;
-
-pub use together::Seat;
-use together::{Purpose, Together};
-
-use super::{Crowd, Tx, TxFuture, catch_panic, secret, waiting::MAX_WAIT};
 use crate::error::Error;
 
 /// A connection.
@@ -34,14 +38,8 @@ pub type Db = diesel::pg::Pg;
 /// What it calls its version.
 const VERSION: &str = "current_setting('server_version')";
 
-/// Locks the rows until the transaction ends, so that changes to one payment happen one after another. No key
-/// that is referred to ever changes, so PostgreSQL's checks of foreign keys need not wait.
-macro_rules! for_update {
-    ($query:expr) => {
-        $query.for_no_key_update()
-    };
-}
-/// As `for_update`, leaving out rows that another instance holds.
+/// Locks the rows until the transaction ends, leaving out rows that another instance holds. No key that is referred to
+/// ever changes, so PostgreSQL's checks of foreign keys need not wait.
 macro_rules! for_update_skip_locked {
     ($query:expr) => {
         $query.for_no_key_update().skip_locked()
@@ -57,59 +55,67 @@ macro_rules! is_one_of {
     };
 }
 
-#[path = "statements/mod.rs"]
+#[path = "statements/per_database.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each database")]
 pub mod statements;
 
-/// What each connection is set to. Every statement of ours is answered by an index and prepared once, and is to be
-/// planned so from the first row on: a plan that was made while the tables were small would otherwise be kept.
-const SESSION: &str = "
-    set statement_timeout = '5s'; set idle_in_transaction_session_timeout = '15s';
-    set plan_cache_mode = force_generic_plan; set jit = off;
-    set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
-
-/// Connections in the pool, besides those of the groups. Two cores keep no more than that busy, and a server has about
-/// 100 to give.
-const POOL_SIZE: u32 = 16;
-/// A transaction that loses a race is run again this often.
-const MAX_TRIES: u32 = 5;
-
-/// Groups that look at once, and groups that write at once. While they are at work the next ones gather, so fewer
-/// workers make larger groups; these are enough to keep the database busy while a group is between two statements.
-const READERS_TOGETHER: usize = 2;
-const WRITERS_TOGETHER: usize = 2;
-/// A connection is given up when the server has not confirmed what was sent for so long.
-const PEER_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Batches of reads and of writes at once. While they are at work the next ones gather, so fewer workers make larger
+/// batches; these are enough to keep the database busy while a batch is between two statements.
+const WORKERS: usize = 2;
 
 /// The ledger on a PostgreSQL server.
 #[derive(Clone)]
 pub struct PostgresLedger {
+    writes: Batcher<Database>,
+    reads: Reads,
+    health: Arc<Health>,
+    batches: Arc<batch::Health>,
+}
+
+/// What reads outside of transactions are asked through.
+#[derive(Clone)]
+pub struct Reads {
+    /// For a row or a few.
+    pub(super) look_up: Loader<Database>,
+    /// For pages: one that has to be read from the disk holds up no look-up.
+    pub(super) list: Loader<Database>,
     pool: Pool,
-    look_ups: Together,
-    lists: Together,
-    writes: Together,
+}
+
+impl Reads {
+    /// A connection for a statement that is made by itself.
+    pub(super) async fn connection(&self) -> Result<PooledConnection, Error> {
+        self.pool.connection().await
+    }
 }
 
 impl PostgresLedger {
     /// Connects once, so that a wrong address or password is known at once, and makes the pool.
     pub async fn open(url: &secret::Url) -> Result<Self, Error> {
-        drop(connect(url).await?);
-        let mut config = ManagerConfig::<Conn>::default();
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| establish(url.to_owned()).boxed());
-        let manager = AsyncDieselConnectionManager::new_with_config(&url.0, config);
-        let pool = bb8::Pool::builder()
-            .max_size(POOL_SIZE)
-            .connection_timeout(MAX_WAIT)
-            .test_on_check_out(false)
-            .build(manager)
-            .await
-            .map_err(|error| Error::internal(format!("PostgreSQL: {error}")))?;
-        let pool = Pool(pool);
-        let look_ups = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
-        let lists = Together::start(url, &pool, Purpose::Read, READERS_TOGETHER)?;
-        let writes = Together::start(url, &pool, Purpose::Write, WRITERS_TOGETHER)?;
-        Ok(Self { pool, look_ups, lists, writes })
+        let connector = Connector::new(url)?;
+        if let Some(language) = connector.connect().await?.foreign_language().await? {
+            tracing::warn!(
+                lc_messages = language,
+                "the server reports errors in another language, so deadlocks are not tried again: as superuser, \
+                 `alter role … set lc_messages = 'C'`"
+            );
+        }
+        let health = Arc::clone(connector.health());
+        let pool = Pool::new(&connector);
+        let batches = Arc::<batch::Health>::default();
+        let options = Options { workers: WORKERS, health: Arc::clone(&batches), ..Options::default() };
+        let database = Arc::new(Database::new(connector));
+        let reads = Reads {
+            look_up: Loader::start(&database, &options),
+            list: Loader::start(&database, &options),
+            pool,
+        };
+        Ok(Self { writes: Batcher::start(database, &options)?, reads, health, batches })
+    }
+
+    /// Whether the batches are answered, and their commits.
+    pub fn is_answering(&self) -> bool {
+        self.batches.is_answering() && !self.health.commits_hang()
     }
 
     /// See [`super::Ledger::read`].
@@ -117,139 +123,18 @@ impl PostgresLedger {
     where
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
     {
-        self.pool.read(look).await
+        let mut tx = Tx::Reads(self.reads.clone());
+        look(&mut tx).await
     }
 
-    /// See [`super::Ledger::write`]. In a task of its own: a transaction whose future is dropped would stay open.
+    /// See [`super::Ledger::write`].
     pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
     {
-        let pool = self.pool.clone();
-        let task = async move { pool.write(work).await };
-        tokio::spawn(task.in_current_span()).await.map_err(|_| Error::internal("a transaction panicked"))?
+        let (in_batch, pool) = (work.clone(), self.reads.pool.clone());
+        let in_batch = move |batch| async move { in_batch(&mut Tx::Batch(batch)).await };
+        self.writes.run(in_batch, move || async move { pool.write(work).await }).await
     }
-
-    /// See [`super::Ledger::together`].
-    pub async fn together<T, F>(&self, crowd: Crowd, job: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + Sync + 'static,
-    {
-        let queue = match crowd {
-            Crowd::LookUps => &self.look_ups,
-            Crowd::Lists => &self.lists,
-            Crowd::Writes => &self.writes,
-        };
-        queue.run(job).await
-    }
-}
-
-/// The connections.
-#[derive(Clone)]
-pub struct Pool(bb8::Pool<Conn>);
-
-impl Pool {
-    async fn connection(&self) -> Result<PooledConnection<'static, Conn>, Error> {
-        self.0.get_owned().await.map_err(|error| {
-            tracing::warn!(%error, "no database connection");
-            Error::busy()
-        })
-    }
-
-    /// Runs one job that looks.
-    async fn read<T, F>(&self, look: F) -> Result<T, Error>
-    where
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
-    {
-        let mut tx = Tx::Postgres(self.connection().await?.into());
-        catch_panic(async { look(&mut tx).await }).await
-    }
-
-    /// Runs one job as a transaction; again where it lost a race.
-    async fn write<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone,
-    {
-        let mut tries = 1;
-        loop {
-            match self.transaction(work.clone()).await {
-                Err(error) if error.lost_a_race() && tries < MAX_TRIES => {
-                    tracing::debug!(tries, %error, "transaction runs again");
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(1..=5 << tries))).await;
-                    tries += 1;
-                }
-                out => return out,
-            }
-        }
-    }
-
-    async fn transaction<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T>,
-    {
-        let mut connection = self.connection().await?;
-        begin(&mut connection).await?;
-        let mut tx = Tx::Postgres(connection.into());
-        let out = catch_panic(async { work(&mut tx).await }).await;
-        let Tx::Postgres(connection) = tx else { return Err(Error::busy()) };
-        let mut connection = connection.into_inner();
-        match &out {
-            Ok(_) => commit(&mut connection).await?,
-            Err(_) => roll_back(&mut connection).await,
-        }
-        out
-    }
-}
-
-async fn begin(connection: &mut Conn) -> Result<(), Error> {
-    Ok(AnsiTransactionManager::begin_transaction(connection).await?)
-}
-
-async fn commit(connection: &mut Conn) -> Result<(), Error> {
-    Ok(AnsiTransactionManager::commit_transaction(connection).await?)
-}
-
-async fn roll_back(connection: &mut Conn) {
-    // A connection that can't even roll back is thrown away by the pool.
-    if let Err(failed) = AnsiTransactionManager::rollback_transaction(connection).await {
-        tracing::warn!(error = %failed, "rollback failed");
-    }
-}
-
-/// One connection outside any pool.
-pub async fn connect(url: &secret::Url) -> Result<Conn, Error> {
-    establish(url.0.clone()).await.map_err(|error| Error::internal(format!("PostgreSQL: {error}")))
-}
-
-/// Connects with TLS where the URL's `sslmode` asks for it, trusting the system's certificates.
-async fn establish(url: String) -> ConnectionResult<Conn> {
-    let bad = |error: &dyn std::fmt::Display| ConnectionError::BadConnection(error.to_string());
-    let mut config: tokio_postgres::Config =
-        url.parse().map_err(|error: tokio_postgres::Error| bad(&error))?;
-    config.application_name("quittance").connect_timeout(MAX_WAIT);
-    // Else a server that fell silent would hold a worker for a quarter of an hour.
-    config.tcp_user_timeout(PEER_SILENCE_MAX).keepalives_idle(PEER_SILENCE_MAX);
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let (client, connection) = config
-        .connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls))
-        .await
-        .map_err(|error| bad(&chain(&error)))?;
-    let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-    connection.batch_execute(SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(connection)
-}
-
-/// The message with its causes; the driver's own says only "db error".
-fn chain(error: &tokio_postgres::Error) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }

@@ -20,8 +20,8 @@ use diesel::{
 pub use diesel::sql_types::*;
 
 use crate::domain::{
-    AgencyId, AnomalyId, AuditId, EventId, FreeText, HostId, IdempotencyKey, IntentId, Label, PaymentId,
-    Pence, SessionId, Timestamp as Instant, TokenId,
+    AgencyId, AnomalyId, AuditId, EventId, FreeText, HostId, IdempotencyKey, IntentId, Label, OneLine,
+    PaymentId, Pence, SessionId, Timestamp as Instant, TokenId,
 };
 
 /// `uuid`; on SQLite its 16 bytes.
@@ -177,7 +177,7 @@ where
     }
 }
 
-/// Text columns are read back through the type's own check, so that a row can't hold what a caller could not send.
+/// Text columns: ids and keys are read back through their type's own check, texts by people as they were accepted.
 macro_rules! text_columns {
     ($([$($generics:tt)*] $type:ty => $parse:expr;)*) => { $(
         impl<DB: Backend, $($generics)*> ToSql<Text, DB> for $type
@@ -205,6 +205,7 @@ text_columns! {
     [] SessionId => |text: &str| SessionId::parse(text).ok_or("no session id");
     [] EventId => |text: &str| EventId::parse(text).ok_or("no event id");
     [] IdempotencyKey => IdempotencyKey::parse;
-    [const MAX: usize] Label<MAX> => Label::parse;
-    [const MAX: usize] FreeText<MAX> => FreeText::parse;
+    [const MAX: usize] Label<MAX> => |text: &str| Ok::<_, String>(Label::stored(text));
+    [const MAX: usize] FreeText<MAX> => |text: &str| Ok::<_, String>(FreeText::stored(text));
+    [const MAX: usize] OneLine<MAX> => |text: &str| Ok::<_, String>(OneLine::stored(text));
 }

@@ -5,22 +5,26 @@
 //!
 //! Durability: WAL with `synchronous=FULL`, so an answered write survives loss of power.
 
+mod connection;
+pub mod errors;
+pub mod forms;
 mod lock;
 mod readers;
-mod sealing;
+mod sequencing;
 mod writer;
 
-use std::{path::Path, pin::Pin, time::Duration};
+use std::{path::Path, pin::Pin, sync::Arc};
 
-use diesel::{Connection as _, SqliteConnection, connection::SimpleConnection};
+use diesel::SqliteConnection;
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use futures_util::FutureExt;
 
+pub use connection::connect_blocking;
 pub use lock::ServerLock;
 use readers::Readers;
 use writer::Writer;
 
-use super::{Tx, TxFuture, catch_panic};
+use super::{Tx, TxFuture};
 use crate::error::Error;
 
 /// A connection whose every future is ready at its first poll.
@@ -31,13 +35,7 @@ pub type Db = diesel::sqlite::Sqlite;
 /// What it calls its version.
 const VERSION: &str = "sqlite_version()";
 
-/// `begin immediate` has taken the only write lock there is, so rows need none of their own.
-macro_rules! for_update {
-    ($query:expr) => {
-        $query
-    };
-}
-/// As [`for_update`]: with one writer there is nothing to skip.
+/// `begin immediate` has taken the only write lock there is, so there is nothing to lock or to skip.
 macro_rules! for_update_skip_locked {
     ($query:expr) => {
         $query
@@ -55,13 +53,8 @@ macro_rules! is_one_of {
     };
 }
 
-#[path = "statements/mod.rs"]
+#[path = "statements/per_database.rs"]
 pub mod statements;
-
-/// Pages each connection keeps. The operating system keeps the file's anyway, and copying one from there is quick.
-const CACHE_KIB: u32 = 2 * 1024;
-/// How long a statement waits for another process's lock before it gives up; then the caller is told `BUSY`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs blocking work in place.
 pub struct InPlace;
@@ -92,7 +85,7 @@ pub struct SqliteLedger {
 impl SqliteLedger {
     /// Opens the file, which must have been migrated.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { writer: Writer::start(path)?, readers: Readers::start(path)? })
+        Ok(Self { writer: Writer::start(path, Arc::default())?, readers: Readers::start(path)? })
     }
 
     /// See [`super::Ledger::read`].
@@ -112,35 +105,4 @@ impl SqliteLedger {
     {
         self.writer.write(work).await
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(body)
-        .map(drop)
-        .map_err(|error| Error::internal(format!("{name}: {error}")))
-}
-
-/// The result of a transaction's future, which has waited for nothing but statements.
-fn at_once<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    future.now_or_never().unwrap_or_else(|| Err(Error::internal("a transaction waited for something else")))
-}
-
-/// A connection with our settings.
-pub fn connect(path: &Path) -> Result<Conn, Error> {
-    connect_blocking(path).map(Conn::new)
-}
-
-/// As [`connect`], unwrapped.
-pub fn connect_blocking(path: &Path) -> Result<SqliteConnection, Error> {
-    let url = path.to_str().ok_or_else(|| Error::internal("the database's path is not UTF-8"))?;
-    let mut connection =
-        SqliteConnection::establish(url).map_err(|error| Error::internal(format!("{url}: {error}")))?;
-    connection.batch_execute(&format!(
-        "pragma busy_timeout = {}; pragma journal_mode = wal; pragma synchronous = full;
-         pragma foreign_keys = on; pragma cache_size = -{CACHE_KIB}; pragma temp_store = memory;",
-        BUSY_TIMEOUT.as_millis()
-    ))?;
-    Ok(connection)
 }

@@ -8,16 +8,19 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{
-    mpsc::{self, error::SendTimeoutError},
-    oneshot,
+use tokio::{
+    sync::{
+        mpsc::{self, error::SendTimeoutError},
+        oneshot,
+    },
+    time::Instant,
 };
 
 use crate::error::Error;
 
 /// Jobs that may wait; past it callers wait for room.
 pub const QUEUE: usize = 4_096;
-/// How long a caller waits for a job's turn before it is told `BUSY`.
+/// How long a caller waits for room and for its job's turn, together, before it is told `BUSY`.
 pub const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// The right to a job: whoever runs it takes it, or its caller, who gives up waiting.
@@ -38,11 +41,12 @@ pub async fn queued<J, T>(
     claim: &Claim,
     mut answered: oneshot::Receiver<Result<T, Error>>,
 ) -> Result<T, Error> {
+    let give_up = Instant::now() + MAX_WAIT;
     jobs.send_timeout(job, MAX_WAIT).await.map_err(|error| match error {
         SendTimeoutError::Timeout(_) => Error::busy(),
         SendTimeoutError::Closed(_) => Error::internal("the workers have stopped"),
     })?;
-    let answer = match tokio::time::timeout(MAX_WAIT, &mut answered).await {
+    let answer = match tokio::time::timeout_at(give_up, &mut answered).await {
         Ok(answer) => answer,
         // Nobody has begun it, and now nobody will.
         Err(_) if claim.take() => return Err(Error::busy()),

@@ -4,12 +4,12 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::cause;
+use super::own_payment::cause;
 use crate::{
     domain::{CardLimit, Pence},
     error::Error,
-    ledger::{Tx, card_limit_changed},
-    rpc::procedure::Call,
+    ledger::{Tx, card_limit_changed, tables::AgencyRow},
+    rpc::procedure::{Call, Example},
 };
 
 /// Reads the agency's card limit.
@@ -55,13 +55,14 @@ pub async fn update(call: Call, input: UpdateInput) -> Result<Output, Error> {
     Ok(Output { max_card_payment_pence: limit })
 }
 
-async fn set(tx: &mut Tx, call: &Call, limit: Option<Pence>) -> Result<(), Error> {
+async fn set(tx: &Tx, call: &Call, limit: Option<Pence>) -> Result<(), Error> {
     let agency = tx.lock_agency(call.caller.agency_id).await?;
     let agency = agency.ok_or_else(|| Error::internal("the caller's agency is gone"))?;
     if agency.max_card_payment_pence == limit {
         return Ok(());
     }
-    tx.set_card_limit(agency.id, limit).await?;
+    let after = AgencyRow { max_card_payment_pence: limit, ..agency.clone() };
+    tx.update_agency(&agency, &after).await?;
     card_limit_changed(tx, &agency, limit, cause(call)).await?;
     Ok(())
 }
@@ -89,3 +90,23 @@ impl<T: JsonSchema> JsonSchema for Nullable<T> {
         Option::<T>::json_schema(generator)
     }
 }
+
+/// Examples of `payment.getCardLimit` for the published document.
+pub const GET_EXAMPLES: &[Example] = &[Example::new(
+    "the limit",
+    "{}",
+    r#"{
+        "maxCardPaymentPence": 150000
+    }"#,
+)];
+
+/// Examples of `payment.updateCardLimit` for the published document.
+pub const UPDATE_EXAMPLES: &[Example] = &[Example::new(
+    "cards up to £1,500",
+    r#"{
+        "maxCardPaymentPence": 150000
+    }"#,
+    r#"{
+        "maxCardPaymentPence": 150000
+    }"#,
+)];

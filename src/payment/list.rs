@@ -8,9 +8,9 @@ use super::Payment;
 use crate::{
     domain::{HostId, PaymentId, PaymentStatus, PaymentType},
     error::Error,
-    ledger::{Crowd, PaymentPage},
-    page::{Cursor, Limit, List, Page},
-    rpc::procedure::Call,
+    ledger::PaymentPage,
+    pagination::{Cursor, Limit, List, Page},
+    rpc::procedure::{Call, Example},
 };
 
 /// Lists payments, newest first, page by page.
@@ -42,7 +42,45 @@ pub async fn run(call: Call, input: Input) -> Result<Page<Payment>, Error> {
         limit: limit.and_one(),
     };
     let ledger = &call.app.ledger;
-    let rows =
-        ledger.together(Crowd::Lists, move |tx| async move { tx.payment_page(&page).await }.boxed()).await?;
+    let rows = ledger.read(move |tx| async move { tx.payment_page(page).await }.boxed()).await?;
     Ok(Page::of(rows, limit, |row| Cursor::of_id(List::Payments, row.id.0), Payment::from))
 }
+
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "what is pending",
+    r#"{
+        "status": "pending"
+    }"#,
+    r#"{
+        "items": [
+            {
+                "id": "01a22244-9ae3-757a-b1e9-c31af6e061d9",
+                "status": "pending",
+                "paymentType": "holding_deposit",
+                "method": "card",
+                "methodForced": false,
+                "amountPence": 25000,
+                "currency": "GBP",
+                "description": "Holding deposit, 12 Orchard Row",
+                "tenancyId": "tenancy-77",
+                "todoId": "todo-1201",
+                "customPaymentTaskId": null,
+                "checkoutUrl": "https://pay.calmonypay.com/checkout/cs_ce9343adc69d066966f62b0b5c54a748",
+                "checkoutExpiresAt": "2026-11-29T13:07:31.174Z",
+                "paymentIntentId": null,
+                "manuallyPaid": false,
+                "manualPaymentReference": null,
+                "paidAt": null,
+                "failureReason": null,
+                "refundedPence": 0,
+                "refundedAt": null,
+                "openAnomalies": 0,
+                "createdBy": "Arthur Agent",
+                "createdAt": "2026-11-28T13:07:31.171Z",
+                "updatedAt": "2026-11-28T13:07:31.171Z"
+            }
+        ],
+        "nextCursor": null
+    }"#,
+)];

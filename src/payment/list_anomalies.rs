@@ -4,13 +4,16 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Anomaly, payment_id, read_own};
+use super::{
+    Anomaly,
+    own_payment::{payment_id, read_own},
+};
 use crate::{
     domain::{AnomalyId, AnomalyStatus, PaymentId},
     error::Error,
-    ledger::{AnomalyPage, Tx, rows::AnomalyRow},
-    page::{Cursor, Limit, List, Page},
-    rpc::procedure::Call,
+    ledger::{AnomalyPage, Tx, tables::AnomalyRow},
+    pagination::{Cursor, Limit, List, Page},
+    rpc::procedure::{Call, Example},
 };
 
 /// Lists what is strange about the agency's payments, newest first, page by page.
@@ -43,10 +46,35 @@ pub async fn run(call: Call, input: Input) -> Result<Page<Anomaly>, Error> {
     Ok(Page::of(rows, limit, |row| Cursor::of_id(List::Anomalies, row.id.0), Anomaly::from))
 }
 
-async fn look(tx: &mut Tx, call: &Call, page: AnomalyPage) -> Result<Vec<AnomalyRow>, Error> {
+async fn look(tx: &Tx, call: &Call, page: AnomalyPage) -> Result<Vec<AnomalyRow>, Error> {
     let named: Option<PaymentId> = page.payment;
     if let Some(payment) = named {
         read_own(tx, call, payment).await?;
     }
     tx.anomaly_page(&page).await
 }
+
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "paid all the same",
+    r#"{
+        "status": "open"
+    }"#,
+    r#"{
+        "items": [
+            {
+                "id": "01a22244-9d65-753d-8818-56a3feed95b0",
+                "paymentId": "01a22244-9b57-72d5-ae06-3b2e1c925edb",
+                "kind": "paid_after_cancelled",
+                "detail": "money came in after the payment was cancelled",
+                "status": "open",
+                "resolution": null,
+                "note": null,
+                "createdAt": "2026-11-28T13:07:31.813Z",
+                "resolvedAt": null,
+                "resolvedBy": null
+            }
+        ],
+        "nextCursor": null
+    }"#,
+)];

@@ -4,13 +4,16 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Payment, cause, lock_own, payment_id, read_own};
+use super::{
+    Payment,
+    own_payment::{lock_own, payment_id, read_own, request},
+};
 use crate::{
-    domain::{FreeText, Label, PaymentId, PaymentStatus},
+    domain::{FreeText, Label, PaymentId, lifecycle::requests},
     error::Error,
     ledger::Tx,
-    payment_sync::{Happening, happened},
-    rpc::procedure::Call,
+    payment_sync::PaymentFact,
+    rpc::procedure::{Call, Example},
 };
 
 /// Records that all the money of a succeeded payment went back outside the platform. Moves no money. Repeating it
@@ -34,24 +37,47 @@ pub async fn run(call: Call, input: Input) -> Result<Payment, Error> {
     ledger.write(move |tx| async move { mark(tx, &call, id, input).await }.boxed()).await
 }
 
-async fn mark(tx: &mut Tx, call: &Call, id: PaymentId, input: Input) -> Result<Payment, Error> {
+async fn mark(tx: &Tx, call: &Call, id: PaymentId, input: Input) -> Result<Payment, Error> {
     let Input { payment_id: _, reference, reason } = input;
-    let payment = lock_own(tx, call, id).await?;
-    let repeated = payment.refund_reference.as_ref() == Some(&reference);
-    match payment.status {
-        PaymentStatus::Succeeded => {
-            happened(tx, payment, &Happening::RefundedOutside { reference, reason }, &cause(call)).await?;
-        }
-        PaymentStatus::Refunded if repeated => {}
-        // While money is on its way there is none to give back: no reason to come back later, as there is for
-        // cancelling.
-        from @ (PaymentStatus::Pending
-        | PaymentStatus::Processing
-        | PaymentStatus::Failed
-        | PaymentStatus::Refunded
-        | PaymentStatus::Cancelled) => {
-            return Err(Error::InvalidTransition { from, asked: "marked as refunded" });
-        }
-    }
+    let loaded = lock_own(tx, call, id).await?;
+    let decision = requests::mark_refunded(loaded.payment.status, &loaded.facts.marks, &reference);
+    let fact = PaymentFact::RefundedOutside { reference, reason };
+    request(tx, call, loaded, decision, fact, "marked as refunded").await?;
     read_own(tx, call, id).await
 }
+
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "given back by bank transfer",
+    r#"{
+        "paymentId": "01a22244-9ae3-757a-b1e9-c31af6e061d9",
+        "reference": "BACS 1307",
+        "reason": "The offer fell through"
+    }"#,
+    r#"{
+        "id": "01a22244-9ae3-757a-b1e9-c31af6e061d9",
+        "status": "refunded",
+        "paymentType": "holding_deposit",
+        "method": "card",
+        "methodForced": false,
+        "amountPence": 25000,
+        "currency": "GBP",
+        "description": "Holding deposit, 12 Orchard Row",
+        "tenancyId": "tenancy-77",
+        "todoId": "todo-1201",
+        "customPaymentTaskId": null,
+        "checkoutUrl": null,
+        "checkoutExpiresAt": null,
+        "paymentIntentId": null,
+        "manuallyPaid": true,
+        "manualPaymentReference": "BACS 1201",
+        "paidAt": "2026-11-28T13:07:31.242Z",
+        "failureReason": null,
+        "refundedPence": 0,
+        "refundedAt": "2026-11-28T13:07:31.255Z",
+        "openAnomalies": 0,
+        "createdBy": "Arthur Agent",
+        "createdAt": "2026-11-28T13:07:31.171Z",
+        "updatedAt": "2026-11-28T13:07:31.255Z"
+    }"#,
+)];

@@ -1,7 +1,7 @@
 //! `payment.onStatusChange`: every change of a payment's status, as it happens, in order, from any point on.
 //!
-//! The journal is what is followed. A follower keeps its place in it and reads on from there, one small batch at a
-//! time, whenever there is news; so it can begin anywhere, be as slow as it likes, and miss nothing.
+//! The audit log is what is followed. A follower keeps its place in it and reads on from there, one small batch at a
+//! time, whenever there is more; so it can begin anywhere, be as slow as it likes, and miss nothing.
 
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
@@ -10,15 +10,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tokio::sync::watch;
 
-use super::{Payment, payment_id, read_own};
+use super::{
+    Payment,
+    own_payment::{payment_id, read_own},
+};
 use crate::{
     domain::{AgencyId, PaymentId},
     error::Error,
     ledger::{
         ChangesAfter, Ledger, Tx, TxFuture,
-        rows::{ChangeRow, ShownPayment},
+        tables::{ChangeRow, ShownPayment},
     },
-    rpc::procedure::Call,
+    rpc::procedure::{Call, Example},
 };
 
 /// Changes read at once: what one follower holds in memory at most.
@@ -34,7 +37,8 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 pub struct Input {
     /// Only of this payment.
     payment_id: Option<String>,
-    /// Goes on after the change with this `sequence`, without a gap; 0 is from the beginning.
+    /// Goes on after the change with this `sequence`, without a gap; 0 is from the beginning. Beyond the newest change it
+    /// is `INVALID_PARAMS` with `latest`.
     since: Option<Since>,
 }
 
@@ -49,7 +53,7 @@ pub struct StatusChange {
     payment: Payment,
 }
 
-/// A place in the journal. JavaScript's whole numbers end at 2^53 - 1.
+/// A place in the change feed. JavaScript's whole numbers end at 2^53 - 1.
 #[derive(Clone, Copy, Debug)]
 struct Since(i64);
 
@@ -88,51 +92,62 @@ pub async fn run(
     let since = input.since.map(|since| since.0);
     let ledger = call.app.ledger.clone();
     let agency = call.caller.agency_id;
-    // Before looking: news of what comes in between would be missed.
-    let news = call.app.news.follow(agency);
+    // Before looking: what comes in between would be missed.
+    let changes = call.app.change_feed.follow(agency);
     let begin = async move |tx: &mut Tx| {
         if let Some(payment) = payment {
             read_own(tx, &call, payment).await?;
         }
         match (payment, since) {
-            (_, Some(since)) => Ok(Place::After { sequence: since, past: Vec::new() }),
-            (Some(payment), None) => Ok(Place::AsItStands(payment)),
+            (_, Some(since)) => {
+                let latest = last_sequence(tx, agency).await?;
+                if since > latest {
+                    return Err(Error::beyond_the_feed("since", latest));
+                }
+                Ok(FeedPosition::After { sequence: since, past: Vec::new() })
+            }
+            (Some(payment), None) => Ok(FeedPosition::AsItStands(payment)),
             (None, None) => {
                 // In this order: what gets its number in between is past either way.
-                let past = tx.unsealed_entries(agency).await?;
-                let last = tx.last_sequences(&[agency]).await?;
-                Ok(Place::After { sequence: last.first().map_or(0, |(_, last)| *last), past })
+                let past = tx.unnumbered_entries(agency).await?;
+                Ok(FeedPosition::After { sequence: last_sequence(tx, agency).await?, past })
             }
         }
     };
-    let place = ledger.read(move |tx| async move { begin(tx).await }.boxed()).await?;
-    let follower = Follower { ledger, news, agency, payment, place, read: VecDeque::new() };
+    let position = ledger.read(move |tx| async move { begin(tx).await }.boxed()).await?;
+    let follower = Follower { ledger, changes, agency, payment, position, read: VecDeque::new() };
     Ok(stream::try_unfold(follower, async |mut follower| {
         let change = follower.next().await?;
         Ok(change.map(|change| (change, follower)))
     }))
 }
 
+/// The number of the agency's newest numbered change; 0 where there is none.
+async fn last_sequence(tx: &mut Tx, agency: AgencyId) -> Result<i64, Error> {
+    let last = tx.last_sequences(&[agency]).await?;
+    Ok(last.first().map_or(0, |(_, last)| *last))
+}
+
 /// Where a follower is.
-enum Place {
+enum FeedPosition {
     /// It has yet to be told how this payment stands.
     AsItStands(PaymentId),
     /// It knows everything up to a number.
     After {
         /// That number.
         sequence: i64,
-        /// Entries that had no number yet when it began, and are none of its news.
+        /// Entries that had no number yet when it began, and are past for it.
         past: Vec<i64>,
     },
 }
 
-/// One subscription's way through the journal.
+/// One subscription's way through the change feed.
 struct Follower {
     ledger: Ledger,
-    news: watch::Receiver<i64>,
+    changes: watch::Receiver<i64>,
     agency: AgencyId,
     payment: Option<PaymentId>,
-    place: Place,
+    position: FeedPosition,
     read: VecDeque<(ChangeRow, ShownPayment)>,
 }
 
@@ -140,16 +155,16 @@ impl Follower {
     /// The next change, once there is one; `None` where the server has gone.
     async fn next(&mut self) -> Result<Option<StatusChange>, Error> {
         loop {
-            // Before reading, so that what gets its number right after is news.
-            self.news.borrow_and_update();
-            let found = match &self.place {
-                Place::AsItStands(payment) => self.as_it_stands(*payment).await?,
-                Place::After { .. } => self.following().await?,
+            // Before reading, so that what gets its number right after is noticed.
+            self.changes.borrow_and_update();
+            let found = match &self.position {
+                FeedPosition::AsItStands(payment) => self.as_it_stands(*payment).await?,
+                FeedPosition::After { .. } => self.following().await?,
             };
             if found.is_some() {
                 return Ok(found);
             }
-            if self.news.changed().await.is_err() {
+            if self.changes.changed().await.is_err() {
                 return Ok(None);
             }
         }
@@ -157,11 +172,13 @@ impl Follower {
 
     /// How the payment stands, under the number of the change that made it so, once that has one.
     async fn as_it_stands(&mut self, payment: PaymentId) -> Result<Option<StatusChange>, Error> {
-        let latest = self.look(move |tx| async move { tx.latest_change(payment).await }.boxed()).await?;
+        let agency = self.agency;
+        let latest =
+            self.look(move |tx| async move { tx.latest_change(agency, payment).await }.boxed()).await?;
         let Some((ChangeRow { sequence: Some(sequence), .. }, row)) = latest else {
             return Ok(None);
         };
-        self.place = Place::After { sequence, past: Vec::new() };
+        self.position = FeedPosition::After { sequence, past: Vec::new() };
         Ok(Some(StatusChange { sequence, payment: row.into() }))
     }
 
@@ -169,10 +186,12 @@ impl Follower {
     async fn following(&mut self) -> Result<Option<StatusChange>, Error> {
         loop {
             while let Some((change, row)) = self.read.pop_front() {
-                let Place::After { sequence: place, past } = &mut self.place else { return Ok(None) };
+                let FeedPosition::After { sequence: known_up_to, past } = &mut self.position else {
+                    return Ok(None);
+                };
                 // Only rows with a number are read.
                 let Some(sequence) = change.sequence else { continue };
-                *place = sequence;
+                *known_up_to = sequence;
                 match past.iter().position(|entry| *entry == change.entry) {
                     Some(known) => _ = past.swap_remove(known),
                     None => {
@@ -180,7 +199,7 @@ impl Follower {
                     }
                 }
             }
-            let Place::After { sequence, .. } = self.place else { return Ok(None) };
+            let FeedPosition::After { sequence, .. } = self.position else { return Ok(None) };
             let after = ChangesAfter { agency: self.agency, payment: self.payment, sequence, limit: BATCH };
             let read = self.look(move |tx| {
                 let after = after.clone();
@@ -206,3 +225,43 @@ impl Follower {
         }
     }
 }
+
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "how one payment goes on",
+    r#"{
+        "paymentId": "01a22244-9ae3-757a-b1e9-c31af6e061d9"
+    }"#,
+    "5188146770730811",
+)
+.telling(
+    r#"{
+        "sequence": 5,
+        "payment": {
+            "id": "01a22244-9ae3-757a-b1e9-c31af6e061d9",
+            "status": "refunded",
+            "paymentType": "holding_deposit",
+            "method": "card",
+            "methodForced": false,
+            "amountPence": 25000,
+            "currency": "GBP",
+            "description": "Holding deposit, 12 Orchard Row",
+            "tenancyId": "tenancy-77",
+            "todoId": "todo-1201",
+            "customPaymentTaskId": null,
+            "checkoutUrl": null,
+            "checkoutExpiresAt": null,
+            "paymentIntentId": null,
+            "manuallyPaid": true,
+            "manualPaymentReference": "BACS 1201",
+            "paidAt": "2026-11-28T13:07:31.242Z",
+            "failureReason": null,
+            "refundedPence": 0,
+            "refundedAt": "2026-11-28T13:07:31.255Z",
+            "openAnomalies": 0,
+            "createdBy": "Arthur Agent",
+            "createdAt": "2026-11-28T13:07:31.171Z",
+            "updatedAt": "2026-11-28T13:07:31.255Z"
+        }
+    }"#,
+)];

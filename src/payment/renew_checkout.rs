@@ -4,18 +4,24 @@ use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{CheckoutLink, cause, lock_own, newest_session, payment_id};
+use super::{
+    CheckoutLink,
+    own_payment::{cause, lock_own, newest_session, payment_id},
+};
 use crate::{
     App,
     checkout::{self, ReadBack},
-    domain::{PaymentId, PaymentStatus, SessionState, TaskStatus, Timestamp},
+    domain::{
+        PaymentId, SessionState, Timestamp,
+        lifecycle::requests::{self, Decision},
+    },
     error::Error,
     ledger::{
         Tx,
-        rows::{PaymentRow, SessionRow},
+        tables::{PaymentRow, SessionRow},
     },
-    payment_sync::{Happening, happened},
-    rpc::procedure::Call,
+    payment_sync::{PaymentFact, apply},
+    rpc::procedure::{Call, Example},
 };
 
 /// Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was
@@ -36,8 +42,9 @@ pub async fn run(call: Call, input: Input) -> Result<CheckoutLink, Error> {
 
 /// The live link of a pending or failed payment, whatever it takes.
 pub async fn live_link(call: Call, id: PaymentId) -> Result<CheckoutLink, Error> {
-    if let Some(suspect) = newest_session(&call, id).await?.filter(is_past_expiry) {
-        // Money may have come through it at the last moment, so the provider is asked before it is replaced.
+    if let Some(suspect) = newest_session(&call, id).await?.filter(may_hide_money) {
+        // Money may have come through it at the last moment, whoever said that it is dead: the provider is asked before
+        // it is replaced.
         if checkout::read_back(&call.app, &suspect).await? == ReadBack::Unanswered {
             return Err(Error::ProviderUnavailable { ledger_entry_id: id });
         }
@@ -56,7 +63,7 @@ enum Renewed {
     /// A session whose outcome is not known yet.
     Unknown(PaymentRow),
     /// A new session, leased to us.
-    Replaced(PaymentRow, SessionRow),
+    Replaced(PaymentRow, Box<SessionRow>),
 }
 
 async fn link(app: &App, renewed: Renewed, request_id: &str) -> Result<String, Error> {
@@ -67,43 +74,44 @@ async fn link(app: &App, renewed: Renewed, request_id: &str) -> Result<String, E
     }
 }
 
-fn is_past_expiry(session: &SessionRow) -> bool {
-    session.state == SessionState::Open && session.expires_at.is_some_and(|at| at <= Timestamp::now())
+/// Whether the session is to be replaced, and a tenant may have paid through it.
+fn may_hide_money(session: &SessionRow) -> bool {
+    match session.state {
+        SessionState::Open => session.expires_at.is_some_and(|at| at <= Timestamp::now()),
+        SessionState::Dead => session.session_id.is_some(),
+        SessionState::Creating | SessionState::Rejected => false,
+    }
 }
 
-async fn renew(tx: &mut Tx, call: &Call, id: PaymentId) -> Result<Renewed, Error> {
-    let payment = lock_own(tx, call, id).await?;
-    match payment.status {
-        PaymentStatus::Pending | PaymentStatus::Failed => {}
-        PaymentStatus::Processing => return Err(Error::PaymentInFlight { asked: "renewed" }),
-        from @ (PaymentStatus::Succeeded | PaymentStatus::Refunded | PaymentStatus::Cancelled) => {
-            return Err(Error::InvalidTransition { from, asked: "renewed" });
-        }
+async fn renew(tx: &Tx, call: &Call, id: PaymentId) -> Result<Renewed, Error> {
+    let loaded = lock_own(tx, call, id).await?;
+    let place = checkout::task_place(tx, &loaded.payment).await?;
+    match requests::checkout_link(loaded.payment.status, place) {
+        Decision::Do | Decision::RowAgain => {}
+        Decision::Refused(refusal) => return Err(Error::refused(refusal, Some(id), "renewed")),
     }
-    let session = tx.session(id, payment.latest_attempt).await?;
-    let session = session.ok_or_else(|| Error::internal("a payment without its session"))?;
-    match (session.state, session.url) {
-        (SessionState::Open, Some(url)) => return Ok(Renewed::Open(url)),
-        (SessionState::Creating, _) => return Ok(Renewed::Unknown(payment)),
+    let newest = loaded.sessions().last();
+    let newest = newest.ok_or_else(|| Error::internal("a payment without its session"))?;
+    match (newest.state, &newest.url) {
+        (SessionState::Open, Some(url)) => return Ok(Renewed::Open(url.clone())),
+        (SessionState::Creating, _) => return Ok(Renewed::Unknown(loaded.payment)),
         (SessionState::Open | SessionState::Dead | SessionState::Rejected, _) => {}
     }
-    check_task(tx, &payment).await?;
-    let attempt = payment.latest_attempt + 1;
-    let session = checkout::new_session(id, attempt, Timestamp::now());
+    let attempt = loaded.payment.latest_attempt + 1;
+    let session = checkout::new_session(&call.app, loaded.payment.agency_id, id, attempt);
     tx.insert_session(&session).await?;
-    let settled = happened(tx, payment, &Happening::Renewed { attempt }, &cause(call)).await?;
-    Ok(Renewed::Replaced(settled.payment, session))
+    let applied = apply(tx, loaded, &PaymentFact::Renewed { attempt }, &cause(call)).await?;
+    Ok(Renewed::Replaced(applied.payment, Box::new(session)))
 }
 
-/// A failed payment gave its place at the custom payment task up; it must be free to take it again.
-async fn check_task(tx: &mut Tx, payment: &PaymentRow) -> Result<(), Error> {
-    let Some(task) = &payment.custom_payment_task_id else { return Ok(()) };
-    let row = tx.lock_task(payment.agency_id, task).await?;
-    if let Some(row) = row.filter(|row| row.status == TaskStatus::Paid) {
-        return Err(Error::AlreadyPaid { ledger_entry_id: row.paid_by_payment_id });
-    }
-    match tx.open_payment_of_task(payment.agency_id, task).await? {
-        Some(other) if other != payment.id => Err(Error::OpenPaymentExists { ledger_entry_id: Some(other) }),
-        _ => Ok(()),
-    }
-}
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "the link that is open",
+    r#"{
+        "paymentId": "01a22244-9ae3-757a-b1e9-c31af6e061d9"
+    }"#,
+    r#"{
+        "checkoutUrl": "https://pay.calmonypay.com/checkout/cs_ce9343adc69d066966f62b0b5c54a748",
+        "ledgerEntryId": "01a22244-9ae3-757a-b1e9-c31af6e061d9"
+    }"#,
+)];

@@ -5,12 +5,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Anomaly, cause, lock_own};
+use super::{Anomaly, own_payment::cause};
 use crate::{
-    domain::{AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, FreeText, PaymentStatus, Resolution},
+    domain::{AnomalyId, AnomalyStatus, AuditAction, FreeText, Resolution},
     error::Error,
-    ledger::{AuditEntry, Change, Tx, rows::AnomalyRow},
-    rpc::procedure::Call,
+    ledger::{
+        AuditEntry, Change, Tx,
+        tables::{AnomalyRow, PaymentRow},
+    },
+    rpc::procedure::{Call, Example},
 };
 
 /// Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless.
@@ -34,20 +37,15 @@ pub async fn run(call: Call, input: Input) -> Result<Anomaly, Error> {
     ledger.write(move |tx| async move { resolve(tx, &call, id, input).await }.boxed()).await
 }
 
-async fn resolve(tx: &mut Tx, call: &Call, id: AnomalyId, input: Input) -> Result<Anomaly, Error> {
+async fn resolve(tx: &Tx, call: &Call, id: AnomalyId, input: Input) -> Result<Anomaly, Error> {
     let absent = || Error::not_found("anomaly", id);
-    let own = |row: &AnomalyRow| row.agency_id == call.caller.agency_id;
-    let payment_id = tx.anomaly(id).await?.filter(own).ok_or_else(absent)?.payment_id;
-    let payment = lock_own(tx, call, payment_id).await?;
+    let agency = call.caller.agency_id;
+    let payment_id = tx.anomaly(agency, id).await?.ok_or_else(absent)?.payment_id;
+    let payment = tx.lock_payment(agency, payment_id).await?.ok_or_else(absent)?;
     // Read again under the lock: somebody may have settled it meanwhile.
-    let row = tx.anomaly(id).await?.ok_or_else(absent)?;
-    let in_flight = payment.status == PaymentStatus::Processing;
+    let row = tx.anomaly(agency, id).await?.ok_or_else(absent)?;
     let Input { anomaly_id: _, resolution, note } = input;
     match row.status {
-        AnomalyStatus::Open if row.kind == AnomalyKind::StuckProcessing && in_flight => {
-            // While it is open an admin may mark the payment paid or cancel it; settled first, nobody could.
-            return Err(Error::PaymentInFlight { asked: "settled" });
-        }
         AnomalyStatus::Open => {}
         AnomalyStatus::Resolved if row.resolution == Some(resolution) && row.note.as_ref() == Some(&note) => {
             return Ok(Anomaly::from(row));
@@ -57,20 +55,41 @@ async fn resolve(tx: &mut Tx, call: &Call, id: AnomalyId, input: Input) -> Resul
         }
     }
     let cause = cause(call);
-    let row = AnomalyRow {
+    let settled = AnomalyRow {
         status: AnomalyStatus::Resolved,
         resolution: Some(resolution),
         note: Some(note),
         resolved_at: Some(cause.at),
         resolved_by: Some(cause.actor.clone()),
-        ..row
+        ..row.clone()
     };
-    tx.resolve_anomaly(&row).await?;
+    tx.update_anomaly(&row, &settled).await?;
     let status = payment.status;
     let changes = json!({ "anomalyId": id, "kind": row.kind, "resolution": resolution });
     let entry = AuditEntry { action: AuditAction::AnomalyResolved, from: Some(status), to: status, changes };
-    let mut payment = payment;
-    payment.open_anomalies -= 1;
-    Change { row: payment, entries: vec![entry], cause }.write(tx).await?;
-    Ok(Anomaly::from(row))
+    let after = PaymentRow { open_anomalies: payment.open_anomalies - 1, ..payment.clone() };
+    Change { before: Some(payment), row: after, entries: vec![entry], cause }.write(tx).await?;
+    Ok(Anomaly::from(settled))
 }
+
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "given back by hand",
+    r#"{
+        "anomalyId": "01a22244-9d65-753d-8818-56a3feed95b0",
+        "resolution": "refunded",
+        "note": "Sent back by bank transfer on Monday"
+    }"#,
+    r#"{
+        "id": "01a22244-9d65-753d-8818-56a3feed95b0",
+        "paymentId": "01a22244-9b57-72d5-ae06-3b2e1c925edb",
+        "kind": "paid_after_cancelled",
+        "detail": "money came in after the payment was cancelled",
+        "status": "resolved",
+        "resolution": "refunded",
+        "note": "Sent back by bank transfer on Monday",
+        "createdAt": "2026-11-28T13:07:31.813Z",
+        "resolvedAt": "2026-11-28T13:07:31.824Z",
+        "resolvedBy": "Ada Admin"
+    }"#,
+)];

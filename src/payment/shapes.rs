@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::{
     domain::{
         AgencyId, AnomalyId, AnomalyKind, AnomalyStatus, AuditAction, AuditId, FreeText, HostId, IntentId,
-        Label, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, Timestamp,
+        Label, OneLine, PaymentId, PaymentMethod, PaymentStatus, PaymentType, Pence, Resolution, Timestamp,
     },
-    ledger::rows::{AnomalyRow, AuditRow, ChangeRow, ShownPayment},
+    ledger::tables::{AnomalyRow, AuditRow, ChangeRow, ShownPayment},
 };
 
 /// A payment and its link.
@@ -41,7 +41,7 @@ pub struct Payment {
     /// Always `"GBP"`.
     pub currency: String,
     /// Shown to the tenant on the checkout page.
-    pub description: FreeText<500>,
+    pub description: OneLine<500>,
     /// The host platform's tenancy.
     pub tenancy_id: Option<HostId>,
     /// The todo that the first proof of payment completes.
@@ -91,7 +91,7 @@ impl From<ShownPayment> for Payment {
             tenancy_id,
             todo_id,
             custom_payment_task_id,
-            manually_paid_at,
+            manually_paid,
             manual_payment_reference,
             payment_intent_id,
             paid_at,
@@ -121,7 +121,7 @@ impl From<ShownPayment> for Payment {
             checkout_url: link_url.filter(|_| is_live),
             checkout_expires_at: link_expires_at.filter(|_| is_live),
             payment_intent_id,
-            manually_paid: manually_paid_at.is_some(),
+            manually_paid,
             manual_payment_reference,
             paid_at,
             failure_reason,
@@ -140,6 +140,10 @@ impl Payment {
     /// a subscriber who is told of two quick changes at once sees both.
     pub fn upon(change: &ChangeRow, mut row: ShownPayment) -> Self {
         let stands = row.status;
+        if !change.to_status.is_some_and(PaymentStatus::awaits_tenant) {
+            // There is none while the tenant has nothing to pay.
+            (row.link_url, row.link_expires_at) = (None, None);
+        }
         row.status = change.to_status.unwrap_or(stands);
         match row.status {
             PaymentStatus::Failed => {
@@ -160,7 +164,7 @@ impl Payment {
             | PaymentStatus::Cancelled => {
                 row.paid_at = None;
                 row.payment_intent_id = None;
-                row.manually_paid_at = None;
+                row.manually_paid = false;
                 row.manual_payment_reference = None;
                 row.refunded_pence = Pence::ZERO;
                 row.refunded_at = None;

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{PaymentStatus, Pence},
     error::Error,
-    ledger::Crowd,
-    rpc::procedure::Call,
+    rpc::procedure::{Call, Example},
 };
 
 /// Returns count and total of the agency's pending and succeeded payments.
@@ -42,9 +41,7 @@ pub struct Tally {
 pub async fn run(call: Call, _: Input) -> Result<Output, Error> {
     let agency = call.caller.agency_id;
     let ledger = &call.app.ledger;
-    let totals = ledger
-        .together(Crowd::LookUps, move |tx| async move { tx.payment_totals(agency).await }.boxed())
-        .await?;
+    let totals = ledger.read(move |tx| async move { tx.payment_totals(agency).await }.boxed()).await?;
     let tally = |status: PaymentStatus| {
         let found = totals.iter().find(|(of, _, _)| *of == status);
         found.map_or_else(Tally::default, |&(_, count, total)| Tally {
@@ -54,3 +51,19 @@ pub async fn run(call: Call, _: Input) -> Result<Output, Error> {
     };
     Ok(Output { pending: tally(PaymentStatus::Pending), succeeded: tally(PaymentStatus::Succeeded) })
 }
+
+/// Examples for the published document.
+pub const EXAMPLES: &[Example] = &[Example::new(
+    "the agency's figures",
+    "{}",
+    r#"{
+        "pending": {
+            "count": 1,
+            "totalPence": 25000
+        },
+        "succeeded": {
+            "count": 0,
+            "totalPence": 0
+        }
+    }"#,
+)];

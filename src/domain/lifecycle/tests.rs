@@ -1,6 +1,7 @@
-//! Tests of the fold. `examples` reads like the README's section "Lifecycle", with `money` for wrong money;
-//! `oracle` is that section written a second time, as naively as possible; `orders` and `random` hold the fold
-//! against it; `steps` is the table of audited steps.
+//! Tests of the fold. `examples` reads like docs/money.md, "Lifecycle", with `money` for wrong money, `withdrawals`
+//! for manual marks that were mistakes and `tasks` for several payments of one task; `oracle` is that section written a
+//! second time, as naively as possible; `orders`, `places` and `random` hold the fold against it; `requests` is what people
+//! may ask for, `steps` the table of audited steps.
 //!
 //! Here: a payment that is asked for, and the sentences that tests tell it. No database, no clock.
 
@@ -8,10 +9,18 @@ mod examples;
 mod money;
 mod oracle;
 mod orders;
+mod places;
 mod random;
+mod requests;
 mod steps;
+mod tasks;
+mod withdrawals;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::domain::{AnomalyKind, FreeText, Label};
 
 /// What every payment of these tests asks for.
 const AMOUNT: i64 = 90_000;
@@ -56,10 +65,22 @@ enum Happened {
     Renewed,
     Cancelled,
     PaidByHand,
+    /// The standing manual mark was withdrawn.
+    Withdrawn,
     RefundMarked,
-    /// Another payment paid the same custom task.
-    TaskPaidElsewhere,
+    /// Money came through another payment of the same task, which was made before this one.
+    OlderPaid,
+    /// Or after it.
+    NewerPaid,
 }
+
+/// The payments of a task, from old to new. A payment that tests look at by itself is the middle one.
+const OLDER: usize = 0;
+const OURS: usize = 1;
+const NEWER: usize = 2;
+/// The intents through which the others pay, where it is not told otherwise.
+const OLDER_INTENT: &str = "pi_older";
+const NEWER_INTENT: &str = "pi_newer";
 
 const fn told(what: What) -> Told {
     Told { what, intent: None, attempt: None, amount: None, currency: None }
@@ -142,13 +163,13 @@ impl Told {
 
 /// A payment just asked for: one attempt, nothing reported.
 fn asked() -> Facts {
+    asked_as(OURS)
+}
+
+fn asked_as(payment: usize) -> Facts {
     Facts {
-        amount: pence(AMOUNT),
-        intents: BTreeMap::new(),
         attempts: BTreeMap::from([(1, AttemptBest::Pending)]),
-        marks: Marks::default(),
-        task_paid_by_other: false,
-        contradicted: BTreeSet::new(),
+        ..Facts::new(payment_id(payment), pence(AMOUNT))
     }
 }
 
@@ -163,14 +184,21 @@ impl Facts {
             Happened::Told(told) => self.record(&told.evidence()),
             Happened::Renewed => {
                 let newest = self.attempts.last_key_value().map_or(0, |(number, _)| *number);
-                self.attempts.insert(newest + 1, AttemptBest::Pending);
+                self.renew(newest + 1);
             }
-            Happened::Cancelled => self.marks.cancelled = true,
-            Happened::PaidByHand => self.marks.manually_paid = true,
-            Happened::RefundMarked => self.mark_refunded(),
-            Happened::TaskPaidElsewhere => self.task_paid_by_other = true,
+            Happened::Cancelled => self.cancel(),
+            Happened::PaidByHand => _ = self.mark_manually_paid(None),
+            Happened::Withdrawn => _ = self.withdraw_manual_payment(reason("a mistake")),
+            Happened::RefundMarked => self.mark_refunded(label("BACS 2")),
+            Happened::OlderPaid => self.other_paid(OLDER, OLDER_INTENT),
+            Happened::NewerPaid => self.other_paid(NEWER, NEWER_INTENT),
         }
         self
+    }
+
+    fn other_paid(&mut self, payment: usize, intent: &str) {
+        self.others.task_proofs.insert((payment_id(payment), Proof::Intent(intent_id(intent))));
+        self.others.todo_has_proof = true;
     }
 
     fn told(self, told: Told) -> Self {
@@ -189,33 +217,44 @@ impl Facts {
         self.then(Happened::PaidByHand)
     }
 
+    fn withdrawn(self) -> Self {
+        self.then(Happened::Withdrawn)
+    }
+
     fn refund_marked(self) -> Self {
         self.then(Happened::RefundMarked)
     }
 
-    /// The anomalies as lines: the kind, then what it is about.
+    /// The payment's own anomalies as lines: the kind, then what it is about.
     fn strange(&self) -> Vec<String> {
-        let line = |(kind, about): &(AnomalyKind, String)| format!("{kind} {about}").trim_end().to_owned();
-        self.anomalies().iter().map(line).collect()
+        let own = self.anomalies().into_iter().filter(|anomaly| anomaly.payment == self.payment);
+        own.map(|Anomaly { kind, reference, .. }| format!("{kind} {reference}").trim_end().to_owned())
+            .collect()
     }
 }
 
 /// Everything that follows from the facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct View {
-    status: PaymentStatus,
-    links: bool,
-    refunded: i64,
-    anomalies: BTreeSet<(AnomalyKind, String)>,
+    /// Status and refunded pence of each payment that is looked at.
+    payments: Vec<(PaymentStatus, i64)>,
+    todo_complete: bool,
+    task_paid_by: Option<usize>,
+    anomalies: BTreeSet<(usize, AnomalyKind, String)>,
 }
 
 fn view(facts: &Facts) -> View {
     View {
-        status: facts.status(),
-        links: facts.completes_links(),
-        refunded: facts.refunded().get(),
-        anomalies: facts.anomalies(),
+        payments: vec![(facts.status(), facts.refunded().get())],
+        todo_complete: facts.completes_todo(),
+        task_paid_by: facts.task_paid_by().map(number_of),
+        anomalies: numbered(facts.anomalies()),
     }
+}
+
+fn numbered(anomalies: impl IntoIterator<Item = Anomaly>) -> BTreeSet<(usize, AnomalyKind, String)> {
+    let number = |Anomaly { payment, kind, reference }| (number_of(payment), kind, reference);
+    anomalies.into_iter().map(number).collect()
 }
 
 fn pence(pence: i64) -> Pence {
@@ -224,4 +263,21 @@ fn pence(pence: i64) -> Pence {
 
 fn intent_id(id: &str) -> IntentId {
     IntentId::parse(id).expect("tests use well-formed ids")
+}
+
+/// The id of a payment of a task: later ones have larger ids.
+fn payment_id(number: usize) -> PaymentId {
+    PaymentId(uuid::Uuid::from_u128(number as u128))
+}
+
+fn number_of(payment: PaymentId) -> usize {
+    usize::try_from(payment.0.as_u128()).expect("tests use small ids")
+}
+
+fn label(text: &str) -> Label<200> {
+    Label::parse(text).expect("tests use short references")
+}
+
+fn reason(text: &str) -> FreeText<500> {
+    FreeText::parse(text).expect("tests use short reasons")
 }

@@ -8,11 +8,12 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{at_once, catch_panic, connect, spawn};
+use super::connection::{at_once, connect, spawn};
 use crate::{
     error::Error,
     ledger::{
         Tx, TxFuture,
+        panic::catch_panic,
         waiting::{self, Claim},
     },
 };
@@ -72,15 +73,10 @@ fn look_on(path: PathBuf, queue: Queue) {
         // The lock is held while waiting: whoever has it gets the next job, and the others queue for the lock.
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = next else { return };
-        if tx.is_none() {
-            match connect(&path) {
-                Ok(connection) => tx = Some(Tx::Sqlite(connection.into())),
-                Err(error) => {
-                    job(Err(error));
-                    continue;
-                }
-            }
-        }
-        job(tx.as_mut().ok_or_else(Error::busy));
+        let tx = match &mut tx {
+            Some(tx) => Ok(tx),
+            none => connect(&path).map(|connection| none.insert(Tx::Sqlite(connection.into()))),
+        };
+        job(tx);
     }
 }

@@ -22,10 +22,19 @@ use diesel::{
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{at_once, catch_panic, connect, connect_blocking, spawn};
+use super::{
+    connection::{at_once, connect, connect_blocking, spawn},
+    errors,
+};
 use crate::{
     error::Error,
-    ledger::{Tx, TxFuture, waiting::QUEUE},
+    ledger::{
+        Tx, TxFuture,
+        failure::in_doubt,
+        health::Health,
+        panic::catch_panic,
+        waiting::{self, Claim, QUEUE},
+    },
 };
 
 /// Jobs in one commit at most: bounds how long the first of them waits for the last.
@@ -43,7 +52,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writer and its checkpointer.
-    pub fn start(path: &Path) -> Result<Self, Error> {
+    pub fn start(path: &Path, health: Arc<Health>) -> Result<Self, Error> {
         let mut connection = connect(path)?;
         let restart_due = Arc::new(AtomicBool::new(false));
         run(&mut connection, |c| c.batch_execute("pragma wal_autocheckpoint = 0"))?;
@@ -53,7 +62,9 @@ impl Writer {
             let writer_is_gone = jobs.downgrade();
             move || checkpoint(&path, &restart_due, || writer_is_gone.strong_count() == 0)
         })?;
-        spawn("sqlite-writer", move || write_batches(Tx::Sqlite(connection.into()), queue, &restart_due))?;
+        spawn("sqlite-writer", move || {
+            write_batches(Tx::Sqlite(connection.into()), queue, &restart_due, &health)
+        })?;
         Ok(Self { jobs })
     }
 
@@ -64,14 +75,16 @@ impl Writer {
         F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let task = Task { work, out: None, answer, span: tracing::Span::current() };
-        self.jobs.send(Box::new(task)).await.map_err(|_| Error::internal("the writer has stopped"))?;
-        answered.await.map_err(|_| Error::internal("the writer dropped a job"))?
+        let claim = Claim::default();
+        let task = Task { work, out: None, answer, span: tracing::Span::current(), claim: claim.clone() };
+        waiting::queued(&self.jobs, Box::new(task), &claim, answered).await
     }
 }
 
 /// What the writer is given: a piece of work, and whom to tell.
 trait Job: Send {
+    /// Whether it is to be run: its caller may have given up before it was its turn.
+    fn claim(&self) -> bool;
     /// Runs it, behind a savepoint or not; says whether it stands. A second time it starts over.
     fn run(&mut self, tx: &mut Tx, behind_savepoint: bool) -> bool;
     /// Hands over its result, or the reason why nothing came of it.
@@ -83,6 +96,7 @@ struct Task<T, F> {
     out: Option<Result<T, Error>>,
     answer: oneshot::Sender<Result<T, Error>>,
     span: tracing::Span,
+    claim: Claim,
 }
 
 impl<T, F> Job for Task<T, F>
@@ -90,6 +104,10 @@ where
     T: Send,
     F: for<'t> FnOnce(&'t mut Tx) -> TxFuture<'t, T> + Clone + Send,
 {
+    fn claim(&self) -> bool {
+        self.claim.take()
+    }
+
     fn run(&mut self, tx: &mut Tx, behind_savepoint: bool) -> bool {
         let work = self.work.clone();
         let run = if behind_savepoint { in_savepoint } else { in_the_open };
@@ -103,21 +121,51 @@ where
     }
 }
 
-fn write_batches(mut tx: Tx, mut queue: mpsc::Receiver<Box<dyn Job>>, restart_due: &AtomicBool) {
+fn write_batches(
+    mut tx: Tx,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    restart_due: &AtomicBool,
+    health: &Health,
+) {
     while let Some(first) = queue.blocking_recv() {
-        let mut batch = Vec::new();
-        let committed = write_batch(&mut tx, first, &mut queue, &mut batch);
-        if let Err(error) = &committed {
-            tracing::error!(%error, "could not commit; {} writes are undone", batch.len());
-            roll_back(&mut tx);
+        if !first.claim() {
+            continue;
         }
-        for job in batch {
-            job.answer(committed.as_ref().map(|_| ()).map_err(|_| Error::busy()));
+        let mut batch = Vec::new();
+        match write_batch(&mut tx, first, &mut queue, &mut batch) {
+            Ok(()) => {
+                health.answered();
+                batch.into_iter().for_each(|job| job.answer(Ok(())));
+            }
+            Err(undone) => {
+                let failure = errors::failure(&undone.error);
+                health.failed(failure, &undone.error);
+                roll_back(&mut tx);
+                let doubtful = undone.at_commit && errors::leaves_in_doubt(&undone.error);
+                tracing::debug!(error = %undone.error, doubtful, "{} writes could not be committed", batch.len());
+                for job in batch {
+                    let told = if doubtful { in_doubt(&undone.error) } else { failure.told(&undone.error) };
+                    job.answer(Err(told));
+                }
+            }
         }
         if restart_due.swap(false, Ordering::AcqRel) {
             // PASSIVE alone never lets a busy log start over; between two batches the rest is small.
             let _ = run(connection(&mut tx), |c| c.batch_execute("pragma wal_checkpoint(restart)"));
         }
+    }
+}
+
+/// Why nothing came of a batch.
+struct Undone {
+    error: diesel::result::Error,
+    /// Whether it was the commit that failed.
+    at_commit: bool,
+}
+
+impl From<diesel::result::Error> for Undone {
+    fn from(error: diesel::result::Error) -> Self {
+        Self { error, at_commit: false }
     }
 }
 
@@ -127,12 +175,13 @@ fn write_batch(
     first: Box<dyn Job>,
     queue: &mut mpsc::Receiver<Box<dyn Job>>,
     batch: &mut Vec<Box<dyn Job>>,
-) -> QueryResult<()> {
+) -> Result<(), Undone> {
     batch.push(first);
+    let mut next = || std::iter::from_fn(|| queue.try_recv().ok()).find(|job| job.claim());
     if let Err(error) = begin(tx) {
         // The others have waited along; one time-out each, after one another, would be many.
-        batch.extend(std::iter::from_fn(|| queue.try_recv().ok()));
-        return Err(error);
+        batch.extend(std::iter::from_fn(next));
+        return Err(error.into());
     }
     let mut behind_savepoints = false;
     let mut done = 0;
@@ -147,10 +196,10 @@ fn write_batch(
             done = if done == 1 { 1 } else { 0 };
         }
         if done == batch.len() && done < MAX_BATCH {
-            batch.extend(queue.try_recv());
+            batch.extend(next());
         }
     }
-    commit(tx)
+    commit(tx).map_err(|error| Undone { error, at_commit: true })
 }
 
 /// Runs one job behind a savepoint; after an error or a panic nothing of it is left.
@@ -178,7 +227,7 @@ where
 fn connection(tx: &mut Tx) -> &mut super::Conn {
     match tx {
         Tx::Sqlite(connection) => connection.get_mut(),
-        Tx::Postgres(_) | Tx::Together(_) => {
+        Tx::Postgres(_) | Tx::Batch(_) | Tx::Reads(_) => {
             unreachable!("the writer was started with a SQLite connection")
         }
     }

@@ -1,4 +1,4 @@
-//! The journal.
+//! Pages of the audit log, and its changes of statuses as followers read them.
 
 use diesel::{
     dsl::SqlTypeOf,
@@ -7,31 +7,26 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use super::{
-    Conn, Db,
-    payments::{Shown, shown},
-};
+use super::{Conn, Db};
 use crate::{
     domain::{AgencyId, PaymentId},
     ledger::{
-        ChangesAfter,
-        rows::{AuditRow, ChangeRow, ShownPayment},
-        sql_types as st,
+        ChangesAfter, sql_types as st,
+        table::Selected,
+        tables::{AuditRow, ChangeRow, ShownPayment},
     },
     schema::audit_log::dsl,
 };
 
-pub async fn insert_audit(conn: &mut Conn, row: &AuditRow) -> QueryResult<()> {
-    fixed!(diesel::insert_into(dsl::audit_log).values(row)).execute(conn).await.map(drop)
-}
-
 pub async fn payment_trail(
     conn: &mut Conn,
+    agency: AgencyId,
     payment: PaymentId,
     after: i64,
     limit: i64,
 ) -> QueryResult<Vec<AuditRow>> {
     dsl::audit_log
+        .filter(dsl::agency_id.eq(agency))
         .filter(dsl::payment_id.eq(payment))
         .filter(dsl::version.gt(after))
         .order(dsl::version)
@@ -66,17 +61,18 @@ pub async fn changes_after(
 
 pub async fn latest_change(
     conn: &mut Conn,
+    agency: AgencyId,
     payment: PaymentId,
 ) -> QueryResult<Option<(ChangeRow, ShownPayment)>> {
-    Changes::Latest(payment).get_result(conn).await.optional()
+    Changes::Latest(agency, payment).get_result(conn).await.optional()
 }
 
-/// Changes of statuses, each beside its payment as it now stands, with the link where the change left a use for it.
+/// Changes of statuses, each beside its payment as it now stands.
 enum Changes<'a> {
     /// Those with numbers, in their order.
     After(&'a ChangesAfter),
     /// A payment's last, with a number or without.
-    Latest(PaymentId),
+    Latest(AgencyId, PaymentId),
 }
 
 impl QueryId for Changes<'_> {
@@ -94,29 +90,29 @@ impl Query for Changes<'_> {
             SqlTypeOf<dsl::to_status>,
             SqlTypeOf<dsl::changes>,
         ),
-        Shown,
+        <ShownPayment as Selected>::SqlType,
     );
 }
 
 impl QueryFragment<Db> for Changes<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Db>) -> QueryResult<()> {
         out.push_sql("select c.entry, c.sequence, c.from_status, c.to_status, c.changes, ");
-        out.push_sql(shown!("c.to_status"));
-        out.push_sql(" from audit_log as c join payments_ledger as p on p.id = c.payment_id where ");
+        out.push_sql(ShownPayment::LIST);
+        out.push_sql(
+            " from audit_log as c join payments_ledger as row \
+             on row.agency_id = c.agency_id and row.id = c.payment_id where c.agency_id = ",
+        );
         match self {
             Self::After(ChangesAfter { agency, payment, sequence, limit }) => {
+                out.push_bind_param::<st::Uuid, _>(agency)?;
                 // A payment has few rows and an agency many, so each is read through an index of its own. The orders agree.
                 let order = match payment {
                     Some(payment) => {
-                        out.push_sql("c.payment_id = ");
+                        out.push_sql(" and c.payment_id = ");
                         out.push_bind_param::<st::Uuid, _>(payment)?;
                         "c.version"
                     }
-                    None => {
-                        out.push_sql("c.agency_id = ");
-                        out.push_bind_param::<st::Uuid, _>(agency)?;
-                        "c.sequence"
-                    }
+                    None => "c.sequence",
                 };
                 out.push_sql(" and c.sequence > ");
                 out.push_bind_param::<st::BigInt, _>(sequence)?;
@@ -125,8 +121,9 @@ impl QueryFragment<Db> for Changes<'_> {
                 out.push_sql(" limit ");
                 out.push_bind_param::<st::BigInt, _>(limit)
             }
-            Self::Latest(payment) => {
-                out.push_sql("c.payment_id = ");
+            Self::Latest(agency, payment) => {
+                out.push_bind_param::<st::Uuid, _>(agency)?;
+                out.push_sql(" and c.payment_id = ");
                 out.push_bind_param::<st::Uuid, _>(payment)?;
                 out.push_sql(
                     " and c.from_status is distinct from c.to_status order by c.version desc limit 1",

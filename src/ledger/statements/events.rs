@@ -1,65 +1,14 @@
-//! The webhook inbox.
+//! The webhook inbox: what is due in it, and its pages.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{Conn, Db};
 use crate::{
-    domain::{EventId, IntentId, SessionId, Timestamp, Verdict},
-    ledger::rows::EventRow,
+    domain::{EventId, Timestamp, Verdict},
+    ledger::tables::EventRow,
     schema::processed_events::dsl,
 };
-
-pub async fn event(conn: &mut Conn, id: &EventId) -> QueryResult<Option<EventRow>> {
-    dsl::processed_events.find(id).select(EventRow::as_select()).first(conn).await.optional()
-}
-
-pub async fn lock_event(conn: &mut Conn, id: &EventId) -> QueryResult<Option<EventRow>> {
-    let query = for_update!(dsl::processed_events.find(id).select(EventRow::as_select()));
-    query.first(conn).await.optional()
-}
-
-pub async fn note_reused(conn: &mut Conn, id: &EventId, at: Timestamp) -> QueryResult<()> {
-    let event = dsl::processed_events.find(id);
-    fixed!(diesel::update(event).set(dsl::reused_at.eq(at))).execute(conn).await.map(drop)
-}
-
-pub async fn insert_event_unless_known(conn: &mut Conn, row: &EventRow) -> QueryResult<bool> {
-    let insert = fixed!(diesel::insert_into(dsl::processed_events).values(row).on_conflict_do_nothing());
-    Ok(insert.execute(conn).await? == 1)
-}
-
-pub async fn insert_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> {
-    fixed!(diesel::insert_into(dsl::processed_events).values(row)).execute(conn).await.map(drop)
-}
-
-pub async fn conclude_event(conn: &mut Conn, row: &EventRow) -> QueryResult<()> {
-    let change = (
-        dsl::verdict.eq(row.verdict),
-        dsl::reason.eq(&row.reason),
-        dsl::payment_id.eq(row.payment_id),
-        dsl::tries.eq(row.tries),
-        dsl::failures.eq(row.failures),
-        dsl::due_at.eq(row.due_at),
-        dsl::leased_until.eq(row.leased_until),
-        dsl::body.eq(&row.body),
-        dsl::concluded_at.eq(row.concluded_at),
-    );
-    // A conclusion stands; only what was parked or given up may get another one.
-    let open = dsl::verdict.eq(Verdict::Parked).or(dsl::verdict.eq(Verdict::Dead));
-    let event = dsl::processed_events.find(&row.event_id).filter(open);
-    fixed!(diesel::update(event).set(change)).execute(conn).await.map(drop)
-}
-
-pub async fn wake_events_of_intent(conn: &mut Conn, intent: &IntentId, now: Timestamp) -> QueryResult<()> {
-    let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::intent_id.eq(intent));
-    fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await.map(drop)
-}
-
-pub async fn wake_events_of_session(conn: &mut Conn, session: &SessionId, now: Timestamp) -> QueryResult<()> {
-    let waiting = dsl::processed_events.filter(dsl::due_at.is_not_null()).filter(dsl::session_id.eq(session));
-    fixed!(diesel::update(waiting).set(dsl::due_at.eq(now))).execute(conn).await.map(drop)
-}
 
 pub async fn has_due_events(conn: &mut Conn, now: Timestamp) -> QueryResult<bool> {
     let due = dsl::processed_events

@@ -1,59 +1,46 @@
-//! Custom payment tasks.
+//! Pages of todos and custom payment tasks: two tables with one way to be listed.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{Conn, Db};
 use crate::{
-    domain::{AgencyId, HostId, PaymentId, TaskStatus, Timestamp},
-    ledger::{HostPage, rows::TaskRow},
-    schema::custom_payment_tasks::dsl,
+    domain::{TaskStatus, TodoStatus},
+    ledger::{
+        HostPage,
+        tables::{TaskRow, TodoRow},
+    },
+    schema::{custom_payment_tasks, todos},
 };
 
-pub async fn insert_task(conn: &mut Conn, row: &TaskRow) -> QueryResult<bool> {
-    let insert = fixed!(diesel::insert_into(dsl::custom_payment_tasks).values(row).on_conflict_do_nothing());
-    Ok(insert.execute(conn).await? == 1)
+/// A page of `$table`, newest first.
+macro_rules! page {
+    ($table:ident, $Row:ident, $conn:ident, $page:ident) => {{
+        let mut query = $table::table
+            .select($Row::as_select())
+            .filter($table::agency_id.eq($page.agency))
+            .order(($table::created_at.desc(), $table::id.desc()))
+            .limit($page.limit)
+            .into_boxed::<Db>();
+        if let Some(status) = $page.status {
+            query = query.filter($table::status.eq(status));
+        }
+        if let Some(tenancy) = &$page.tenancy {
+            query = query.filter($table::tenancy_id.eq(tenancy));
+        }
+        if let Some((at, id)) = &$page.before {
+            // The first condition is implied by the second; it is what lets the index be entered at the right place.
+            let older = $table::created_at.lt(at).or($table::id.lt(id));
+            query = query.filter($table::created_at.le(at)).filter(older);
+        }
+        query.load($conn).await
+    }};
 }
 
-pub async fn task(conn: &mut Conn, agency: AgencyId, id: &HostId) -> QueryResult<Option<TaskRow>> {
-    dsl::custom_payment_tasks.find((agency, id)).select(TaskRow::as_select()).first(conn).await.optional()
-}
-
-pub async fn lock_task(conn: &mut Conn, agency: AgencyId, id: &HostId) -> QueryResult<Option<TaskRow>> {
-    for_update!(dsl::custom_payment_tasks.find((agency, id)).select(TaskRow::as_select()))
-        .first(conn)
-        .await
-        .optional()
+pub async fn todo_page(conn: &mut Conn, page: &HostPage<TodoStatus>) -> QueryResult<Vec<TodoRow>> {
+    page!(todos, TodoRow, conn, page)
 }
 
 pub async fn task_page(conn: &mut Conn, page: &HostPage<TaskStatus>) -> QueryResult<Vec<TaskRow>> {
-    let mut query = dsl::custom_payment_tasks
-        .select(TaskRow::as_select())
-        .filter(dsl::agency_id.eq(page.agency))
-        .order((dsl::created_at.desc(), dsl::id.desc()))
-        .limit(page.limit)
-        .into_boxed::<Db>();
-    if let Some(status) = page.status {
-        query = query.filter(dsl::status.eq(status));
-    }
-    if let Some(tenancy) = &page.tenancy {
-        query = query.filter(dsl::tenancy_id.eq(tenancy));
-    }
-    if let Some((at, id)) = &page.before {
-        // The first condition is implied by the second; it is what lets the index be entered at the right place.
-        query = query.filter(dsl::created_at.le(at)).filter(dsl::created_at.lt(at).or(dsl::id.lt(id)));
-    }
-    query.load(conn).await
-}
-
-pub async fn pay_task(
-    conn: &mut Conn,
-    agency: AgencyId,
-    id: &HostId,
-    payment: PaymentId,
-    at: Timestamp,
-) -> QueryResult<()> {
-    let pending = dsl::custom_payment_tasks.find((agency, id)).filter(dsl::status.eq(TaskStatus::Pending));
-    let change = (dsl::status.eq(TaskStatus::Paid), dsl::paid_at.eq(at), dsl::paid_by_payment_id.eq(payment));
-    fixed!(diesel::update(pending).set(change)).execute(conn).await.map(drop)
+    page!(custom_payment_tasks, TaskRow, conn, page)
 }

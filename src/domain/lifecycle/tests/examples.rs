@@ -1,4 +1,4 @@
-//! The rule by example: proofs, marks, refunds and attempts. What is wrong with the money is in `money`.
+//! The rule by example, one payment: proofs, marks, refunds and attempts.
 
 use super::*;
 use PaymentStatus::{Cancelled, Failed, Pending, Processing, Refunded, Succeeded};
@@ -7,7 +7,7 @@ use PaymentStatus::{Cancelled, Failed, Pending, Processing, Refunded, Succeeded}
 fn a_payment_just_asked_for_is_pending() {
     let payment = asked();
     assert_eq!(payment.status(), Pending);
-    assert!(!payment.completes_links());
+    assert!(!payment.completes_todo());
     assert!(payment.strange().is_empty());
     // Before its session is written there is no attempt, and nothing else to say either.
     assert_eq!(Facts { attempts: BTreeMap::new(), ..asked() }.status(), Pending);
@@ -17,7 +17,7 @@ fn a_payment_just_asked_for_is_pending() {
 fn the_first_success_pays_and_completes_the_links() {
     let payment = asked().told(processing(1).of(A)).told(success(A));
     assert_eq!(payment.status(), Succeeded);
-    assert!(payment.completes_links());
+    assert!(payment.completes_todo());
     assert!(payment.strange().is_empty());
 }
 
@@ -49,7 +49,7 @@ fn money_after_a_cancellation_is_money_but_completes_no_links() {
     assert_eq!(payment.status(), Cancelled);
     let payment = payment.told(success(A));
     assert_eq!(payment.status(), Succeeded);
-    assert!(!payment.completes_links());
+    assert!(!payment.completes_todo());
     assert_eq!(payment.strange(), ["paid_after_cancelled"]);
     // Once a payment, however much more comes.
     let payment = payment.told(success(B));
@@ -57,7 +57,7 @@ fn money_after_a_cancellation_is_money_but_completes_no_links() {
     // Given back, it is refunded, not cancelled again.
     let payment = payment.told(full_refund(A)).told(full_refund(B));
     assert_eq!(payment.status(), Refunded);
-    assert!(!payment.completes_links());
+    assert!(!payment.completes_todo());
     assert_eq!(payment.strange(), ["double_payment pi_b", "paid_after_cancelled"]);
 }
 
@@ -75,7 +75,7 @@ fn reports_short_of_success_leave_a_cancelled_payment_cancelled() {
 fn money_after_a_manual_mark_is_a_double_payment() {
     let payment = asked().paid_by_hand();
     assert_eq!(payment.status(), Succeeded);
-    assert!(payment.completes_links());
+    assert!(payment.completes_todo());
     assert!(payment.strange().is_empty());
     let payment = payment.told(success(A));
     assert_eq!(payment.status(), Succeeded);
@@ -97,7 +97,7 @@ fn refunding_the_surplus_of_a_double_payment_never_un_pays() {
         let payment = payment.told(full_refund(A)).told(full_refund(B));
         assert_eq!(payment.status(), Refunded);
         assert_eq!(payment.refunded().get(), 2 * AMOUNT);
-        assert!(payment.completes_links(), "nothing undoes the links");
+        assert!(payment.completes_todo(), "giving money back undoes no link");
     }
 }
 
@@ -110,23 +110,10 @@ fn which_of_two_proofs_is_the_surplus_does_not_depend_on_their_order() {
 }
 
 #[test]
-fn a_task_paid_elsewhere_makes_every_proof_a_double_payment() {
-    let elsewhere = || asked().then(Happened::TaskPaidElsewhere);
-    assert!(elsewhere().strange().is_empty(), "no money, no anomaly");
-    assert_eq!(elsewhere().told(success(A)).status(), Succeeded);
-    assert_eq!(elsewhere().told(success(A)).strange(), ["double_payment pi_a"]);
-    assert_eq!(elsewhere().paid_by_hand().strange(), ["double_payment manual"]);
-    assert_eq!(
-        elsewhere().told(success(B)).told(success(A)).strange(),
-        ["double_payment pi_a", "double_payment pi_b"]
-    );
-}
-
-#[test]
 fn a_refund_proves_the_success_it_refunds() {
     let payment = asked().told(full_refund(A));
     assert_eq!(payment.status(), Refunded);
-    assert!(payment.completes_links());
+    assert!(payment.completes_todo());
     assert_eq!(steps(asked().status(), payment.status()), [(Pending, Succeeded), (Succeeded, Refunded)]);
     // The success that comes late finds nothing to change.
     assert_eq!(view(&payment.clone().told(success(A))), view(&payment));
@@ -198,7 +185,7 @@ fn a_refund_mark_covers_the_proofs_recorded_when_it_is_made() {
 fn a_refund_mark_covers_what_was_paid_by_hand() {
     let payment = asked().paid_by_hand().refund_marked();
     assert_eq!(payment.status(), Refunded);
-    assert!(payment.completes_links());
+    assert!(payment.completes_todo());
     assert_eq!(payment.clone().told(success(A)).status(), Succeeded);
     assert_eq!(payment.told(full_refund(A)).status(), Refunded);
 }
@@ -250,29 +237,4 @@ fn success_or_refund_of_no_intent_proves_nothing() {
     for what in [What::Succeeded, What::Refunded(None)] {
         assert_eq!(asked().told(told(what)), asked());
     }
-}
-
-#[test]
-fn anomalies_only_grow() {
-    use Happened::{Cancelled, TaskPaidElsewhere, Told};
-    let story = [
-        Cancelled,
-        Told(success(B)),
-        Told(success(C).pence(1)),
-        Told(success(A)),
-        Told(full_refund(A)),
-        TaskPaidElsewhere,
-        Told(success(D).currency("eur")),
-        Told(success(D).pence(1)),
-        Told(success(A).pence(1)),
-    ];
-    let mut payment = asked();
-    let mut sizes = vec![];
-    for happened in story {
-        let before = payment.anomalies();
-        payment = payment.then(happened);
-        assert!(before.is_subset(&payment.anomalies()), "{happened:?}");
-        sizes.push(payment.anomalies().len());
-    }
-    assert_eq!(sizes, [0, 1, 2, 3, 3, 4, 5, 6, 7]);
 }

@@ -16,7 +16,7 @@ fn a_rejected_intent_never_pays_also_when_refunded() {
             [asked().told(wrong), asked().told(wrong).told(refund), asked().told(refund).told(wrong)]
         {
             assert_eq!(payment.status(), Pending);
-            assert!(!payment.completes_links());
+            assert!(!payment.completes_todo());
             assert_eq!(payment.refunded(), Pence::ZERO);
             assert_eq!(payment.strange(), [line]);
             // Nor does it stand in the way of real money, or count beside it.
@@ -99,7 +99,7 @@ fn contradictory_amounts_keep_the_first_reading() {
 fn an_absent_amount_contradicts_a_wrong_one() {
     let silent_first = asked().told(success(A).silent()).told(success(A).pence(1));
     assert_eq!(silent_first.status(), Succeeded);
-    assert!(silent_first.completes_links());
+    assert!(silent_first.completes_todo());
     let wrong_first = asked().told(success(A).pence(1)).told(success(A).silent());
     assert_eq!(wrong_first.status(), Pending);
     for payment in [silent_first, wrong_first] {

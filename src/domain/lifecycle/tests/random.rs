@@ -1,9 +1,15 @@
-//! Long random histories, marks among them, against the oracle; and what holds even where the provider contradicts
-//! itself.
+//! Long random histories, marks among them, of one payment and of several of one task, against the oracle; and what holds
+//! even where the provider contradicts itself.
+//!
+//! `FOLD_CASES=200000 PROPTEST_RNG_SEED=7 cargo test --release --lib lifecycle` is a long run that can be repeated.
 
 use proptest::{prelude::*, sample::select};
 
-use super::{oracle::expected, *};
+use super::{
+    oracle::{expected, expected_of_task},
+    world::{World, allowed},
+    *,
+};
 use PaymentStatus::{Cancelled, Failed, Pending, Processing, Refunded, Succeeded};
 
 fn what() -> impl Strategy<Value = What> {
@@ -75,22 +81,11 @@ fn happened(told: impl Strategy<Value = Told>) -> impl Strategy<Value = Happened
         8 => told.prop_map(Happened::Told),
         1 => Just(Happened::Renewed),
         1 => Just(Happened::Cancelled),
-        1 => Just(Happened::PaidByHand),
+        3 => Just(Happened::PaidByHand),
+        2 => Just(Happened::Withdrawn),
         2 => Just(Happened::RefundMarked),
-        1 => Just(Happened::TaskPaidElsewhere),
+        1 => select(&[Happened::OlderPaid, Happened::NewerPaid]),
     ]
-}
-
-/// Whether people may ask for this now. A payment stuck in processing may be cancelled or marked paid as well.
-fn allowed(happened: Happened, facts: &Facts) -> bool {
-    let status = facts.status();
-    match happened {
-        Happened::Told(_) | Happened::TaskPaidElsewhere => true,
-        Happened::Renewed => matches!(status, Pending | Failed) && facts.attempts.len() < 2,
-        Happened::Cancelled => matches!(status, Pending | Processing),
-        Happened::PaidByHand => matches!(status, Pending | Failed | Processing),
-        Happened::RefundMarked => status == Succeeded,
-    }
 }
 
 /// Plays what is allowed of the wishes, and hands each step to `check`: what was, what happened, what is.
@@ -125,8 +120,62 @@ fn report_may_lead(from: PaymentStatus, to: PaymentStatus) -> bool {
     }
 }
 
+/// What happens to which of three payments of a task. Each has intents of its own, as Calmony Pay gives an intent to one
+/// session.
+fn happened_to_some() -> impl Strategy<Value = (usize, Happened)> {
+    const INTENTS: [[&str; 4]; 3] = [
+        ["pi_k", "pi_m", "pi_o", "pi_wrong1"],
+        ["pi_a", "pi_n", "pi_z", "pi_wrong2"],
+        ["pi_b", "pi_l", "pi_p", "pi_wrong3"],
+    ];
+    let own = |payment: usize, happened| match happened {
+        Happened::Told(told) => {
+            let place = told.intent.map(|intent| match intent {
+                A => INTENTS[payment][0],
+                B => INTENTS[payment][1],
+                E => INTENTS[payment][2],
+                _ => INTENTS[payment][3],
+            });
+            // One wrong intent a payment: `C` and `D` may be wrong in different ways, which is noticed as well.
+            Happened::Told(Told { intent: place, ..told })
+        }
+        other => other,
+    };
+    let happened = prop_oneof![
+        6 => consistent().prop_map(Happened::Told),
+        1 => Just(Happened::Renewed),
+        1 => Just(Happened::Cancelled),
+        4 => Just(Happened::PaidByHand),
+        4 => Just(Happened::Withdrawn),
+        1 => Just(Happened::RefundMarked),
+    ];
+    (0..3_usize, happened).prop_map(move |(payment, happened)| (payment, own(payment, happened)))
+}
+
+/// `FOLD_CASES` sets how many, for a long run.
+fn cases() -> u32 {
+    std::env::var("FOLD_CASES").ok().map_or(1_500, |cases| cases.parse().expect("FOLD_CASES is a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens to the payments of a task: what was written after each step is what the oracle says of their
+    /// histories, each by itself.
+    #[test]
+    fn payments_of_a_task_tell_what_the_oracle_says(
+        wishes in proptest::collection::vec(happened_to_some(), 0..30)
+    ) {
+        let mut world = World::of(3);
+        let mut histories = vec![vec![]; 3];
+        for (payment, wish) in wishes {
+            if allowed(wish, &world.payments[payment]) {
+                world.happen(payment, wish);
+                histories[payment].push(wish);
+                prop_assert_eq!(world.view(), expected_of_task(&histories), "{:#?}", histories);
+            }
+        }
+    }
 
     #[test]
     fn every_history_tells_what_the_oracle_says(
@@ -163,10 +212,14 @@ proptest! {
         let mut told = vec![];
         play(&wishes, |before, history, after| {
             let (was, is) = (view(before), view(after));
-            prop_assert!(was.anomalies.is_subset(&is.anomalies), "an anomaly went away: {:?} {:?}", was, is);
-            prop_assert!(!was.links || is.links, "links came undone");
-            prop_assert!(was.refunded <= is.refunded);
-            prop_assert!(!before.has_proof() || matches!(is.status, Succeeded | Refunded), "un-paid");
+            let ((from, gone_back), (to, goes_back)) = (was.payments[0], is.payments[0]);
+            prop_assert!(gone_back <= goes_back);
+            if history.last() != Some(&Happened::Withdrawn) {
+                prop_assert!(was.anomalies.is_subset(&is.anomalies), "an anomaly lapsed: {:?} {:?}", was, is);
+                prop_assert!(!was.todo_complete || is.todo_complete, "the todo is open again");
+                prop_assert!(was.task_paid_by.is_none() || is.task_paid_by.is_some(), "the task is open again");
+                prop_assert!(!before.has_proof() || matches!(to, Succeeded | Refunded), "un-paid");
+            }
             for (id, intent) in &before.intents {
                 let decided = intent.state != IntentState::Seen;
                 prop_assert!(!decided || after.intents[id].state == intent.state, "an intent changed its mind");
@@ -174,7 +227,7 @@ proptest! {
             match history.last() {
                 Some(Happened::Told(report)) => {
                     told.push(*report);
-                    prop_assert!(report_may_lead(was.status, is.status), "{} → {}", was.status, is.status);
+                    prop_assert!(report_may_lead(from, to), "{} → {}", from, to);
                 }
                 // Nobody hears of an attempt before it is made, but these reports are random.
                 Some(Happened::Renewed) => told.clear(),
@@ -194,8 +247,8 @@ proptest! {
             .prop_flat_map(|told| (Just(told.clone()), Just(told).prop_shuffle())),
     ) {
         let mismatches = |told: &[Told]| {
-            let mut found = told.iter().fold(asked(), |facts, told| facts.told(*told)).anomalies();
-            found.retain(|(kind, _)| *kind != AnomalyKind::DoublePayment);
+            let mut found = numbered(told.iter().fold(asked(), |facts, told| facts.told(*told)).anomalies());
+            found.retain(|(_, kind, _)| *kind != AnomalyKind::DoublePayment);
             found
         };
         let found = mismatches(&told);
@@ -204,7 +257,7 @@ proptest! {
             let (Some(kind), Some(intent)) = (asked().mismatch(&told.evidence()), told.intent) else {
                 return true;
             };
-            found.contains(&(kind, intent.to_owned()))
+            found.contains(&(OURS, kind, intent.to_owned()))
         };
         prop_assert!(told.iter().all(noticed), "{:?}", found);
     }

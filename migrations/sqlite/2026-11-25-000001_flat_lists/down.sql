@@ -1,1 +1,0 @@
-drop index payments_ledger_by_status;

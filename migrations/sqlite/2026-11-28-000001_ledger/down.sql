@@ -1,0 +1,14 @@
+drop table inngest_cursors;
+drop table jobs;
+drop table agency_totals;
+drop table audit_log;
+drop table payment_anomalies;
+drop table processed_events;
+drop table payment_intents;
+drop table checkout_sessions;
+drop table manual_payments;
+drop table payments_ledger;
+drop table custom_payment_tasks;
+drop table todos;
+drop table tokens;
+drop table agencies;
