@@ -3,6 +3,8 @@
 //! Only this room and the sandbox know the provider's words. Everything it says is checked as hostile input: size,
 //! form, ids, links. What an event *means* for a payment is not decided here but in `inbox` and `payment_sync`.
 
+mod answer;
 pub mod client;
 pub mod event;
+mod json;
 pub mod signature;

@@ -1,5 +1,6 @@
 //! Calmony Pay's twin: it plays the provider over real HTTP, for `quittance dev` and for the integration tests.
-//! No money moves, no card number is asked for, and nothing is written to disk.
+//! No money moves and no card number is asked for. `dev` lets it keep its sessions in a file, so that open links outlive
+//! a restart.
 //!
 //! Lives here: the handle ([`Sandbox`]) through which a test or `dev` starts it, plays the tenant and looks at
 //! what was asked. Does not live here: anything of Quittance's own. It knows of the rest of the crate only how
@@ -26,14 +27,17 @@ mod api;
 mod checkout;
 mod control;
 mod delivery;
+mod exchange;
 mod faults;
 mod model;
 mod page;
 mod server;
 mod state;
+mod store;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,11 +54,14 @@ pub use model::{Intent, IntentStatus, Method, PaymentError, Refusal, Session, Se
 
 use delivery::{Event, Outbox};
 use state::State;
+use store::Store;
 
 /// How long a bank takes to make a payment: long enough that `processing` can be seen.
 const BANK_PAYMENT_TIME: Duration = Duration::from_millis(500);
 /// How often sessions whose time is over are looked for. A read looks as well.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often what changed is written to the file, if there is one.
+const SAVE_INTERVAL: Duration = Duration::from_millis(250);
 /// A receiver that is restarted has about a minute and a half to come back.
 const DEFAULT_RETRY_DELAYS_MS: [u64; 8] = [500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 30_000];
 
@@ -71,13 +78,15 @@ pub struct SandboxConfig {
     pub seed: u64,
     /// The waits between the tries to deliver an event; after the last of them it is dropped.
     pub retry_delays_ms: Vec<u64>,
+    /// Where sessions are kept over a restart; nowhere if there is no path.
+    pub file: Option<PathBuf>,
 }
 
 impl SandboxConfig {
-    /// A sandbox with the usual retries and seed 0.
+    /// A sandbox with the usual retries and seed 0, that keeps nothing.
     pub fn new(secret_key: SecretString, webhook_secret: SecretString, webhook_url: String) -> Self {
         let retry_delays_ms = DEFAULT_RETRY_DELAYS_MS.to_vec();
-        Self { secret_key, webhook_secret, webhook_url, seed: 0, retry_delays_ms }
+        Self { secret_key, webhook_secret, webhook_url, seed: 0, retry_delays_ms, file: None }
     }
 }
 
@@ -106,6 +115,7 @@ struct Inner {
     url: String,
     secret_key: SecretString,
     state: Mutex<State>,
+    store: Option<Store>,
     outbox: Outbox,
     /// How many `CreatesPaused` guards are alive.
     creates_paused: watch::Sender<usize>,
@@ -126,10 +136,14 @@ impl Sandbox {
     /// Starts serving on `listener`. All it spawned ends at once when `shutdown` is cancelled.
     pub async fn start(listener: TcpListener, config: SandboxConfig, shutdown: CancellationToken) -> Self {
         let address = listener.local_addr().expect("a bound listener has an address");
+        let store = config.file.map(Store);
+        let mut state = State::new(config.seed, config.webhook_url);
+        let under_way = store.as_ref().map(|store| state.take_up(store.read())).unwrap_or_default();
         let inner = Inner {
             url: format!("http://{address}"),
             secret_key: config.secret_key,
-            state: Mutex::new(State::new(config.seed, config.webhook_url)),
+            state: Mutex::new(state),
+            store,
             outbox: Outbox::new(config.webhook_secret, config.retry_delays_ms),
             creates_paused: watch::Sender::new(0),
             shutdown: shutdown.clone(),
@@ -137,6 +151,10 @@ impl Sandbox {
         let sandbox = Self { inner: Arc::new(inner) };
         sandbox.spawn(server::serve(listener, sandbox.clone()));
         sandbox.spawn(sandbox.clone().watch_expiries());
+        sandbox.spawn(sandbox.clone().keep_saving());
+        for intent_id in under_way {
+            sandbox.finish_bank_payment_later(intent_id);
+        }
         sandbox
     }
 
@@ -197,14 +215,7 @@ impl Sandbox {
     pub async fn pay(&self, session_id: &str, how: Method) -> Result<String, Refusal> {
         let intent_id = self.start_payment(session_id, how)?;
         if how == Method::OpenBanking {
-            let (sandbox, intent_id) = (self.clone(), intent_id.clone());
-            let under_way = self.outstanding();
-            self.spawn(async move {
-                tokio::time::sleep(BANK_PAYMENT_TIME).await;
-                // Somebody else may have finished it meanwhile: then there is nothing left to do.
-                let _ = sandbox.finish_bank_payment(&intent_id, true).await;
-                drop(under_way);
-            });
+            self.finish_bank_payment_later(intent_id.clone());
         }
         Ok(intent_id)
     }
@@ -250,6 +261,15 @@ impl Sandbox {
         id
     }
 
+    /// Writes what has changed to the file, if there is one. It does so by itself all the time; this is for the end.
+    pub fn save(&self) {
+        let Some(store) = &self.inner.store else { return };
+        let unsaved = self.state().take_unsaved();
+        if let Some(Err(error)) = unsaved.map(|kept| store.write(&kept)) {
+            tracing::warn!(file = %store.0.display(), %error, "the sandbox's sessions could not be kept");
+        }
+    }
+
     /// Waits until no bank payment started by `pay` is under way and no delivery is queued, retries included.
     pub async fn settled(&self) {
         self.inner.outbox.settled().await;
@@ -260,6 +280,16 @@ impl Sandbox {
     pub fn pause_creates(&self) -> CreatesPaused {
         self.inner.creates_paused.send_modify(|guards| *guards += 1);
         CreatesPaused(self.clone())
+    }
+
+    fn finish_bank_payment_later(&self, intent_id: String) {
+        let (sandbox, under_way) = (self.clone(), self.outstanding());
+        self.spawn(async move {
+            tokio::time::sleep(BANK_PAYMENT_TIME).await;
+            // Somebody else may have finished it meanwhile: then there is nothing left to do.
+            let _ = sandbox.finish_bank_payment(&intent_id, true).await;
+            drop(under_way);
+        });
     }
 
     async fn creates_resumed(&self) {
@@ -283,6 +313,14 @@ impl Sandbox {
         loop {
             ticks.tick().await;
             self.expire_due();
+        }
+    }
+
+    async fn keep_saving(self) {
+        let mut ticks = tokio::time::interval(SAVE_INTERVAL);
+        loop {
+            ticks.tick().await;
+            self.save();
         }
     }
 

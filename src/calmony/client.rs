@@ -11,29 +11,32 @@ use std::{num::NonZeroU32, time::Duration};
 use governor::{DefaultDirectRateLimiter, Quota};
 use reqwest::{StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 pub use breaker::Breaker;
 pub use probe::Probe;
 
-use super::event::{currency, machine_word, pence, text};
-use crate::domain::{
-    AgencyId, FreeText, IntentId, PaymentId, PaymentMethod, Pence, SessionId,
-    lifecycle::{Report, Reported},
+pub use super::answer::{IntentReading, Made, SessionReading, is_safe_link};
+
+use super::{
+    answer::is_loopback,
+    event::failure_code,
+    json::{Document, Json},
 };
-use crate::error::with_causes;
+use crate::{
+    domain::{AgencyId, IntentId, OneLine, PaymentId, PaymentMethod, Pence, SessionId},
+    error::with_causes,
+    tls,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For a whole call, connecting included. README, "Checkout".
+/// For a whole call, connecting included. docs/money.md, "Checkout".
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(8);
-/// Read-backs a second at most. README, "Janitor"; the provider's limit is 100 calls for all of us.
+/// Read-backs a second at most. docs/money.md, "Janitor"; the provider's limit is 100 calls for all of us.
 const READS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// The longest link that is believed.
-const MAX_URL_BYTES: usize = 2_048;
 /// How long a link lives: the longest the provider grants (its documentation, "Hosted checkout sessions").
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(86_400);
 
@@ -61,50 +64,13 @@ pub struct NewSession {
     /// What is to be paid.
     pub amount: Pence,
     /// Shown to the tenant.
-    pub description: FreeText<500>,
+    pub description: OneLine<500>,
     /// How it may be paid.
     pub method: PaymentMethod,
-    /// Where the tenant's browser goes afterwards.
-    pub return_url: Url,
-}
-
-/// A session that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// Its id.
-    pub session_id: SessionId,
-    /// The link for the tenant.
-    pub url: String,
-}
-
-/// How a session stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SessionReading {
-    /// It was completed, or says that it is paid.
-    pub complete: bool,
-    /// The provider says that it is paid.
-    pub paid: bool,
-    /// Its link is dead.
-    pub expired: bool,
-    /// The intent that paid it.
-    pub intent_id: Option<IntentId>,
-}
-
-/// How an intent stands: what an event about it would say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IntentReading {
-    /// What happened; `None` where nothing has yet.
-    pub report: Option<Report>,
-    /// Its amount.
-    pub amount: Reported,
-    /// Its currency, as sent.
-    pub currency: Option<String>,
-    /// `metadata.ledger_id`, as sent.
-    pub ledger_ref: Option<String>,
-    /// `metadata.agency_id`, as sent.
-    pub agency_ref: Option<String>,
-    /// Its code for a failure.
-    pub failure_code: Option<String>,
+    /// Where the tenant's browser goes after paying.
+    pub success_url: String,
+    /// Where it goes without.
+    pub cancel_url: String,
 }
 
 /// Why there is no usable answer.
@@ -115,6 +81,8 @@ pub enum CallFault {
     Rejected {
         /// The provider's code, if it gave a short one.
         code: String,
+        /// It says that there is no such object: 404 with an error of its own form.
+        absent: bool,
     },
     /// Anything else: the outcome is unknown.
     #[error("outcome unknown: {why}")]
@@ -133,12 +101,7 @@ impl CallFault {
 impl Client {
     /// A client of the API at `base`, which must pass [`is_safe_link`]. `time_scale` shortens the breaker's wait.
     pub fn new(base: Url, secret_key: SecretString, time_scale: f64) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http = http_client(&base)?;
         // One at a time, evenly spaced: a burst would make the first second twice as full.
         let quota = Quota::per_second(READS_PER_SECOND).allow_burst(NonZeroU32::MIN);
         let reads = DefaultDirectRateLimiter::direct(quota);
@@ -156,69 +119,41 @@ impl Client {
                 },
                 "quantity": 1,
             }],
-            "success_url": new.return_url.as_str(),
-            "cancel_url": new.return_url.as_str(),
+            "success_url": new.success_url,
+            "cancel_url": new.cancel_url,
             "expires_in": SESSION_LIFETIME.as_secs(),
             "metadata": { "ledger_id": new.payment_id, "agency_id": new.agency_id, "attempt": new.attempt },
             "payment_method_types": [new.method],
         });
         let request = self.http.post(self.at(&["checkout", "sessions"])?).json(&body);
         let answer = self.call(request.header("idempotency-key", &new.provider_key)).await?;
-        #[derive(Deserialize)]
-        struct Answer {
-            id: String,
-            url: String,
-        }
-        let Answer { id, url } =
-            serde_json::from_value(answer).map_err(|_| CallFault::unknown("an answer without id and url"))?;
-        let session_id = SessionId::parse(&id).ok_or_else(|| CallFault::unknown("an unusable session id"))?;
-        if url.len() > MAX_URL_BYTES || !Url::parse(&url).is_ok_and(|url| is_safe_link(&url)) {
-            return Err(CallFault::unknown("a link that is neither https nor loopback"));
-        }
-        Ok(Made { session_id, url })
+        Made::read(&answer, is_loopback(&self.base)).map_err(CallFault::unknown)
     }
 
     /// Reads how a session stands.
     pub async fn read_session(&self, id: &SessionId) -> Result<SessionReading, CallFault> {
-        self.reads.until_ready().await;
-        let answer = self.call(self.http.get(self.at(&["checkout", "sessions", id.as_str()])?)).await?;
-        if answer["id"].as_str() != Some(id.as_str()) {
-            return Err(CallFault::unknown("an answer about another session"));
-        }
-        let (status, paid) = (answer["status"].as_str(), answer["payment_status"].as_str() == Some("paid"));
-        let intent = &answer["payment_intent"];
-        Ok(SessionReading {
-            complete: status == Some("complete") || paid,
-            paid,
-            expired: status == Some("expired"),
-            intent_id: intent.as_str().or_else(|| intent["id"].as_str()).and_then(IntentId::parse),
-        })
+        self.admit_read().await?;
+        let answer = match self.call(self.http.get(self.at(&["checkout", "sessions", id.as_str()])?)).await {
+            // Nobody can pay through what is not there.
+            Err(CallFault::Rejected { absent: true, .. }) => {
+                return Ok(SessionReading { expired: true, ..SessionReading::default() });
+            }
+            answer => answer?,
+        };
+        SessionReading::read(&answer, id).ok_or_else(|| CallFault::unknown("an answer about another session"))
     }
 
     /// Reads how an intent stands.
     pub async fn read_intent(&self, id: &IntentId) -> Result<IntentReading, CallFault> {
-        self.reads.until_ready().await;
+        self.admit_read().await?;
         let answer = self.call(self.http.get(self.at(&["payment_intents", id.as_str()])?)).await?;
-        if answer["id"].as_str() != Some(id.as_str()) {
-            return Err(CallFault::unknown("an answer about another intent"));
-        }
-        let report = match (answer["status"].as_str(), pence(&answer["amount_refunded"])) {
-            (_, Reported::Pence(refunded)) if refunded > Pence::ZERO => {
-                Some(Report::Refunded(Some(refunded)))
-            }
-            (Some("succeeded"), _) => Some(Report::Succeeded),
-            (Some("processing"), _) => Some(Report::Processing),
-            (Some("failed" | "requires_payment_method"), _) => Some(Report::Failed),
-            _ => None,
-        };
-        Ok(IntentReading {
-            report,
-            amount: pence(&answer["amount"]),
-            currency: currency(&answer["currency"]),
-            ledger_ref: text(&answer["metadata"]["ledger_id"]),
-            agency_ref: text(&answer["metadata"]["agency_id"]),
-            failure_code: answer["last_payment_error"]["code"].as_str().and_then(machine_word),
-        })
+        IntentReading::read(&answer, id).ok_or_else(|| CallFault::unknown("an answer about another intent"))
+    }
+
+    /// Waits for one's turn to read. Where many wait, no longer than a call may take: whoever reads holds a lease.
+    async fn admit_read(&self) -> Result<(), CallFault> {
+        let turn = tokio::time::timeout(CALL_TIMEOUT, self.reads.until_ready()).await;
+        turn.map_err(|_| CallFault::unknown("too many reads wait"))
     }
 
     /// The address of an endpoint; ids are encoded, so that none can climb out of its path.
@@ -231,23 +166,28 @@ impl Client {
         Ok(url)
     }
 
-    async fn call(&self, request: reqwest::RequestBuilder) -> Result<Value, CallFault> {
+    async fn call(&self, request: reqwest::RequestBuilder) -> Result<Document<'static>, CallFault> {
         self.breaker.admit()?;
         let outcome = self.send(request).await;
         self.breaker.record(&outcome);
         outcome
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, CallFault> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Document<'static>, CallFault> {
         let (status, _, body) = self.exchange(request).await?;
         match status {
             StatusCode::OK | StatusCode::CREATED => {
-                serde_json::from_slice(&body).map_err(|_| CallFault::unknown("an answer that is no JSON"))
+                let answer =
+                    Document::read(&body).ok_or_else(|| CallFault::unknown("an answer that is no JSON"))?;
+                Ok(answer.into_owned())
             }
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
-                let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let code = envelope["error"]["code"].as_str().and_then(machine_word);
-                Err(CallFault::Rejected { code: code.unwrap_or_else(|| "provider_rejected".into()) })
+                let envelope = Document::read(&body);
+                let error = envelope.as_ref().map(error_of);
+                let code = error.and_then(failure_code).unwrap_or_else(|| "provider_rejected".into());
+                // A proxy on the way, or a wrong path in our settings, answers 404 as well, but not in this form.
+                let absent = status == StatusCode::NOT_FOUND && error.is_some_and(Json::is_object);
+                Err(CallFault::Rejected { code, absent })
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 tracing::error!(%status, "Calmony Pay refuses our secret key: check CALMONY_PAY_SECRET_KEY");
@@ -280,21 +220,25 @@ impl Client {
     }
 }
 
+/// The error of an error envelope.
+fn error_of<'a>(envelope: &'a Document<'_>) -> Json<'a> {
+    let [error] = envelope.root().fields(["error"]);
+    error
+}
+
 /// No answer, or half of one. Without its address, which may hold an id: the log has that already.
 fn unanswered(error: reqwest::Error) -> CallFault {
     CallFault::unknown(with_causes(&error.without_url()))
 }
 
-/// Whether a browser, or we, may be sent there: https anywhere, http on a loopback address only.
-pub fn is_safe_link(url: &Url) -> bool {
-    match url.scheme() {
-        "https" => url.host().is_some(),
-        "http" => match url.host() {
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        },
-        _ => false,
-    }
+/// A client for calls to one service: bounded in time, following no redirects, trusting what this machine trusts. A proxy
+/// of the environment is used, but not to reach this machine itself.
+pub fn http_client(base: &Url) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(CALL_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("quittance/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(base) { builder.no_proxy().build() } else { builder.build() }
 }

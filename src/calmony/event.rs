@@ -1,10 +1,11 @@
 //! A webhook body, read into what we use of it.
 //!
-//! The envelope is `{ id, type, created?, data: { object } }`; unknown fields are ignored, and no field beyond the
-//! object's id is counted on (README, "Webhooks"). Reading never fails on what an event *says*, only on its form.
+//! The envelope is `{ id, type, created?, data: { object } }`; unknown fields are ignored unread, and no field beyond
+//! the object's id is counted on (docs/money.md, "Webhooks"). Reading never fails on what an event *says*, only on its form.
 
-use serde_json::Value;
+use std::borrow::Cow;
 
+use super::json::{Document, Json};
 use crate::domain::{
     EventId, IntentId, Pence, SessionId, Timestamp,
     lifecycle::{Report, Reported},
@@ -36,7 +37,7 @@ pub struct Event {
     pub agency_ref: Option<String>,
     /// `metadata.attempt`: a number or its text. `Some(None)` where it is neither.
     pub attempt_ref: Option<Option<i32>>,
-    /// `amount`; of a session `amount_total`.
+    /// `amount`, or what was received of it; of a session `amount_total`.
     pub amount: Reported,
     /// `currency`, as sent.
     pub currency: Option<String>,
@@ -57,6 +58,8 @@ pub enum Meaning {
     Report(Report),
     /// A session was paid, but the event names no intent: the session must be read.
     PaidUnnamed,
+    /// Money went back, but the event does not say of which intent, and we do not guess.
+    RefundUnnamed,
     /// A session's link is dead.
     SessionExpired,
     /// A type we have no use for.
@@ -78,36 +81,46 @@ pub enum Unreadable {
     /// No `data.object`.
     #[error("data.object is missing")]
     NoObject,
-    /// An event about an intent or session that does not say which.
-    #[error("data.object names no intent and no session")]
+    /// An event about an intent or session whose id is missing or unusable.
+    #[error("data.object has no usable id")]
     NoSubject,
 }
 
 impl Event {
     /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        let envelope: Value = serde_json::from_slice(body).map_err(|_| Unreadable::NotJson)?;
+        let document = Document::read(body).ok_or(Unreadable::NotJson)?;
+        let envelope = document.root();
         if !envelope.is_object() {
             return Err(Unreadable::NotJson);
         }
-        let id = envelope["id"].as_str().and_then(EventId::parse).ok_or(Unreadable::NoId)?;
-        let event_type = text(&envelope["type"]).ok_or(Unreadable::NoType)?;
-        let object = &envelope["data"]["object"];
+        let [id, event_type, created, data] = envelope.fields(["id", "type", "created", "data"]);
+        let id = id.text().and_then(|id| EventId::parse(&id)).ok_or(Unreadable::NoId)?;
+        let event_type = kept(event_type).ok_or(Unreadable::NoType)?;
+        let [object] = data.fields(["object"]);
         if !object.is_object() {
             return Err(Unreadable::NoObject);
         }
+        let [object_id, intent, session, metadata] =
+            object.fields(["id", "payment_intent", "checkout_session", "metadata"]);
+        let [amount, amount_total, received, refunded, currency] =
+            object.fields(["amount", "amount_total", "amount_received", "amount_refunded", "currency"]);
+        let [payment_status, error] = object.fields(["payment_status", "last_payment_error"]);
+        let [ledger_ref, agency_ref, attempt_ref] = metadata.fields(["ledger_id", "agency_id", "attempt"]);
+
+        let of_intent = event_type.starts_with("payment_intent.");
         let of_session = event_type.starts_with("checkout.session.");
-        let object_id = text(&object["id"]);
-        let own_intent = object_id.as_deref().filter(|_| event_type.starts_with("payment_intent."));
-        let intent_id = own_intent.or_else(|| reference(&object["payment_intent"])).and_then(IntentId::parse);
-        let own_session = object_id.as_deref().filter(|_| of_session);
-        let session_id =
-            own_session.or_else(|| reference(&object["checkout_session"])).and_then(SessionId::parse);
-        let (mut amount, currency) = (
-            pence(&object[if of_session { "amount_total" } else { "amount" }]),
-            currency(&object["currency"]),
-        );
-        let refunded = match pence(&object["amount_refunded"]) {
+        let intent_id = if of_intent { object_id.text() } else { reference(intent) };
+        let intent_id = intent_id.and_then(|id| IntentId::parse(&id));
+        let session_id = if of_session { object_id.text() } else { reference(session) };
+        let session_id = session_id.and_then(|id| SessionId::parse(&id));
+
+        let mut amount = match event_type.as_str() {
+            "payment_intent.succeeded" | "payment_intent.refunded" => amount_of_intent(amount, received),
+            _ if of_session => pence(amount_total),
+            _ => pence(amount),
+        };
+        let refunded = match pence(refunded) {
             Reported::Absent => None,
             Reported::Pence(pence) => Some(pence),
             Reported::Unreadable => {
@@ -118,41 +131,48 @@ impl Event {
                 None
             }
         };
-        let payment_status = text(&object["payment_status"]);
+        let payment_status = kept(payment_status);
         let meaning = match event_type.as_str() {
             "payment_intent.succeeded" => Meaning::Report(Report::Succeeded),
             "payment_intent.processing" => Meaning::Report(Report::Processing),
-            "payment_intent.failed" | "payment_intent.payment_failed" => Meaning::Report(Report::Failed),
+            "payment_intent.failed"
+            | "payment_intent.payment_failed"
+            | "payment_intent.canceled"
+            | "checkout.session.async_payment_failed" => Meaning::Report(Report::Failed),
+            "charge.refunded" if intent_id.is_none() => Meaning::RefundUnnamed,
             "payment_intent.refunded" | "charge.refunded" => Meaning::Report(Report::Refunded(refunded)),
-            "checkout.session.completed" if payment_status.as_deref() != Some("paid") => {
-                Meaning::Report(Report::Processing)
+            "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
+                match payment_status.as_deref() {
+                    Some("paid") if intent_id.is_none() => Meaning::PaidUnnamed,
+                    Some("paid") => Meaning::Report(Report::Succeeded),
+                    Some(_) | None => Meaning::Report(Report::Processing),
+                }
             }
-            "checkout.session.completed" if intent_id.is_none() => Meaning::PaidUnnamed,
-            "checkout.session.completed" => Meaning::Report(Report::Succeeded),
             "checkout.session.expired" => Meaning::SessionExpired,
             _ => Meaning::Unknown,
         };
-        if meaning != Meaning::Unknown && intent_id.is_none() && session_id.is_none() {
+        // A session may be all that is named, but an event of an intent that does not name it says nothing.
+        let nameless = intent_id.is_none() && (of_intent || session_id.is_none());
+        if nameless && !matches!(meaning, Meaning::Unknown | Meaning::RefundUnnamed) {
             return Err(Unreadable::NoSubject);
         }
-        let metadata = &object["metadata"];
         Ok(Self {
             id,
-            created_at: envelope["created"]
-                .as_i64()
+            created_at: created
+                .whole_number()
                 .filter(|s| CALENDAR.contains(s))
                 .and_then(Timestamp::from_seconds),
-            object_id,
+            object_id: kept(object_id),
             intent_id,
             session_id,
-            ledger_ref: text(&metadata["ledger_id"]),
-            agency_ref: text(&metadata["agency_id"]),
-            attempt_ref: attempt(&metadata["attempt"]),
+            ledger_ref: kept(ledger_ref),
+            agency_ref: kept(agency_ref),
+            attempt_ref: attempt(attempt_ref),
             amount,
-            currency,
+            currency: self::currency(currency),
             payment_status,
             refunded,
-            failure_code: object["last_payment_error"]["code"].as_str().and_then(machine_word),
+            failure_code: failure_code(error),
             meaning,
             event_type,
         })
@@ -167,40 +187,53 @@ impl Event {
     }
 }
 
-/// A text that is there and fits a column. NUL can't be stored in PostgreSQL.
-pub(super) fn text(value: &Value) -> Option<String> {
-    let fits = |text: &&str| !text.is_empty() && text.len() <= MAX_TEXT_BYTES && !text.contains('\0');
-    value.as_str().filter(fits).map(str::to_owned)
+/// A text that is there, as a column keeps it: the beginning of a long one, and U+FFFD for control characters, of which
+/// PostgreSQL can't store the first.
+pub(super) fn kept(value: Json<'_>) -> Option<String> {
+    let text = value.text().filter(|text| !text.is_empty())?;
+    let mut text = text.replace(char::is_control, "\u{FFFD}");
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    Some(text)
 }
 
 /// An id, given as text or as the object itself.
-fn reference(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value["id"].as_str())
+pub(super) fn reference(value: Json<'_>) -> Option<Cow<'_, str>> {
+    value.text().or_else(|| {
+        let [id] = value.fields(["id"]);
+        id.text()
+    })
 }
 
 /// An amount, told apart from none and from nonsense.
-pub(super) fn pence(value: &Value) -> Reported {
-    match value {
-        Value::Null => Reported::Absent,
-        other => other.as_i64().and_then(Pence::new).map_or(Reported::Unreadable, Reported::Pence),
+pub(super) fn pence(value: Json<'_>) -> Reported {
+    match value.whole_number() {
+        _ if value.is_null() => Reported::Absent,
+        number => number.and_then(Pence::new).map_or(Reported::Unreadable, Reported::Pence),
     }
+}
+
+/// The amount of an intent that succeeded or was refunded: what was received of it, where it says so.
+pub(super) fn amount_of_intent(amount: Json<'_>, received: Json<'_>) -> Reported {
+    pence(if received.is_null() { amount } else { received })
 }
 
 /// A currency; something that is none reads as a foreign one, so that it never passes for pounds.
-pub(super) fn currency(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        other => Some(text(other).unwrap_or_else(|| "unreadable".into())),
-    }
+pub(super) fn currency(value: Json<'_>) -> Option<String> {
+    (!value.is_null()).then(|| kept(value).unwrap_or_else(|| "unreadable".into()))
 }
 
-fn attempt(value: &Value) -> Option<Option<i32>> {
-    let number = match value {
-        Value::Null => return None,
-        Value::String(text) => text.parse().ok(),
-        other => other.as_i64().and_then(|number| i32::try_from(number).ok()),
-    };
-    Some(number)
+/// The code of an error object.
+pub(super) fn failure_code(error: Json<'_>) -> Option<String> {
+    let [code] = error.fields(["code"]);
+    code.text().and_then(|code| machine_word(&code))
+}
+
+fn attempt(value: Json<'_>) -> Option<Option<i32>> {
+    if value.is_null() {
+        return None;
+    }
+    let number = value.whole_number().and_then(|number| i32::try_from(number).ok());
+    Some(number.or_else(|| value.text()?.parse().ok()))
 }
 
 /// A short code such as `card_declined`. Anything longer may be prose, which we neither keep nor show.
@@ -211,7 +244,7 @@ pub fn machine_word(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -256,6 +289,39 @@ mod tests {
         );
         assert_eq!(failed.failure_code.as_deref(), Some("card_declined"));
         assert_eq!(about("invoice.paid", json!({})).meaning, Meaning::Unknown);
+        let charge = about("charge.refunded", json!({ "id": "ch_1", "amount_refunded": 7 }));
+        assert_eq!(charge.meaning, Meaning::RefundUnnamed);
+        let failed = about("checkout.session.async_payment_failed", json!({ "id": "cs_1" }));
+        assert_eq!(failed.meaning, Meaning::Report(Report::Failed));
+        let paid = json!({ "id": "cs_1", "payment_status": "paid" });
+        assert_eq!(about("checkout.session.async_payment_succeeded", paid).meaning, Meaning::PaidUnnamed);
+    }
+
+    #[test]
+    fn what_was_received_is_the_amount_of_a_success_alone() {
+        let amount = |event_type: &str| {
+            let object = json!({ "id": "pi_1", "amount": 5, "amount_received": 4, "amount_total": 3, "payment_intent": "pi_1" });
+            about(event_type, object).amount_pence()
+        };
+        assert_eq!(amount("payment_intent.succeeded"), Some(4));
+        assert_eq!(amount("payment_intent.refunded"), Some(4));
+        assert_eq!(amount("payment_intent.processing"), Some(5));
+        assert_eq!(amount("payment_intent.canceled"), Some(5));
+        assert_eq!(amount("charge.refunded"), Some(5));
+        assert_eq!(amount("checkout.session.completed"), Some(3));
+    }
+
+    #[test]
+    fn texts_are_kept_as_a_column_holds_them() {
+        let body = format!(
+            r#"{{"id":"evt_1","type":"x\ud83d\u0000","data":{{"object":{{"id":"{}"}}}}}}"#,
+            "é".repeat(MAX_TEXT_BYTES)
+        );
+        let event = Event::parse(body.as_bytes()).unwrap();
+        assert_eq!(event.event_type, "x\u{FFFD}\u{FFFD}");
+        assert_eq!(event.object_id, Some("é".repeat(MAX_TEXT_BYTES / 2)));
+        let body = r#"{"id":"evt_\ud83d","type":"x","data":{"object":{}}}"#;
+        assert_eq!(Event::parse(body.as_bytes()), Err(Unreadable::NoId));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::checkout::CheckoutRequest;
+use super::exchange::{NoAnswer, Request, Response, error, json, method_not_allowed, respond};
 use super::faults::CreateFate;
 use super::model::{Intent, Refusal, Session};
-use super::server::{NoAnswer, Request, Response, error, json, method_not_allowed, respond};
 use super::state::{Created, State};
 use super::{RecordedRequest, Sandbox};
 

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::exchange::{Request, Response, error, json as respond, method_not_allowed};
 use super::faults::Faults;
 use super::model::{Method as PaymentMethod, Refusal};
-use super::server::{Request, Response, error, json as respond, method_not_allowed};
 use super::{Sandbox, Session};
 
 #[derive(Default, Deserialize)]

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::Sandbox;
 use super::faults::EventFate;
-use super::state::new_id;
+use super::model::new_id;
 use crate::calmony::signature::{SIGNATURE_HEADER, sign};
 
 /// Tries under way at once; waiting between tries does not count.
@@ -101,6 +101,7 @@ impl Outbox {
             .timeout(TRY_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .tls_certs_only([])
             .build()
             .expect("a client without certificates or proxies of its own can always be built");
         Self {

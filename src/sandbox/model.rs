@@ -50,7 +50,7 @@ pub struct PaymentError {
 }
 
 /// A checkout session.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// `cs_…`
     pub id: String,
@@ -85,7 +85,7 @@ pub struct Session {
 }
 
 /// A try to pay.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
     /// `pi_…`
     pub id: String,
@@ -154,4 +154,9 @@ impl Intent {
         }
         object
     }
+}
+
+/// A fresh id of one of the provider's kinds.
+pub(super) fn new_id(prefix: &str) -> String {
+    format!("{prefix}_{:032x}", rand::random::<u128>())
 }

@@ -14,8 +14,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use super::exchange::{Request, Response, method_not_allowed, respond, see_other};
 use super::model::{Method, Session, SessionStatus};
-use super::server::{Request, Response, method_not_allowed, respond, see_other};
 use super::{Refusal, Sandbox};
 
 const STYLE: &str = include_str!("page/style.css");

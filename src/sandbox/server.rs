@@ -1,23 +1,22 @@
 //! The sandbox's listener: connections, limits, and which room answers a path.
 //!
-//! Lives here: the accept loop, reading a bounded body, and the forms an answer can take. Does not live here:
-//! what is answered (`api`, `page`, `control`). It stands apart from the server's own listener on purpose: the
+//! Lives here: the accept loop, and reading a bounded body. Does not live here: the forms a request and an answer have
+//! (`exchange`), and what is answered (`api`, `page`, `control`). It stands apart from the server's own listener on purpose: the
 //! twin of another party must not share that party's mistakes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, ORIGIN};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::exchange::{NoAnswer, Request, Response, text};
 use super::{Sandbox, api, control, page};
 
 /// A create call is about 1 KiB.
@@ -28,21 +27,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept (no file descriptors left, say) trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-pub(super) type Response = http::Response<Full<Bytes>>;
-
-/// A request whose body was read.
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-}
-
-/// The caller gets no answer: the connection is closed instead.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer is dropped on request")]
-pub(super) struct NoAnswer;
 
 pub(super) async fn serve(listener: TcpListener, sandbox: Sandbox) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -107,67 +91,4 @@ async fn route(sandbox: &Sandbox, request: &Request) -> Result<Response, NoAnswe
         [""] => Ok(page::index(sandbox, request)),
         _ => Ok(text(StatusCode::NOT_FOUND, "there is nothing here")),
     }
-}
-
-impl Request {
-    /// Browsers name the page a form was on; programs name none.
-    fn is_same_origin(&self) -> bool {
-        let site = self.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        let Some(origin) = self.headers.get(ORIGIN) else {
-            return matches!(site, None | Some(b"same-origin" | b"none"));
-        };
-        let host = self.headers.get(HOST).map(HeaderValue::as_bytes);
-        let origin_host = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        origin_host.is_some_and(|(_, origin_host)| Some(origin_host.as_bytes()) == host)
-    }
-}
-
-pub(super) fn json(status: StatusCode, body: &Value) -> Response {
-    respond(status, "application/json", body.to_string())
-}
-
-/// The form of every refusal, the provider's own and the sandbox's.
-pub(super) fn error(status: StatusCode, code: &str, message: &str, param: Option<&str>) -> Response {
-    let kind = match status.as_u16() {
-        401 => "authentication_error",
-        409 => "idempotency_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
-    };
-    let mut error = json!({ "type": kind, "code": code, "message": message });
-    if let Some(param) = param {
-        error["param"] = json!(param);
-    }
-    json(status, &json!({ "error": error }))
-}
-
-pub(super) fn text(status: StatusCode, body: &str) -> Response {
-    respond(status, "text/plain; charset=utf-8", format!("{body}\n"))
-}
-
-pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-pub(super) fn see_other(url: &str) -> Response {
-    let mut response = respond(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
-    match HeaderValue::from_str(url) {
-        Ok(location) => {
-            response.headers_mut().insert(LOCATION, location);
-            response
-        }
-        // Return addresses were parsed, and a parsed URL is ASCII: only a mistake of ours gets here.
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the return address cannot be sent"),
-    }
-}
-
-pub(super) fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    let mut response = http::Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

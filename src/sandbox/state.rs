@@ -4,7 +4,7 @@
 //! Does not live here: sockets, clocks that tick by themselves, and deliveries (`server`,
 //! `sandbox`, `delivery`).
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::Utc;
 use serde_json::Value;
@@ -13,19 +13,15 @@ use super::RecordedRequest;
 use super::checkout::CheckoutRequest;
 use super::delivery::{DeliveryRecord, Event};
 use super::faults::{Dice, Faults};
-use super::model::{Intent, IntentStatus, Method, PaymentError, Refusal, Session, SessionStatus};
+use super::model::{Intent, IntentStatus, Method, PaymentError, Refusal, Session, SessionStatus, new_id};
+use super::store::{Kept, KeptAnswer};
 
 /// How long an `Idempotency-Key` is remembered, as the provider documents it.
 const KEY_LIFE_SECONDS: i64 = 86_400;
 /// Requests and deliveries kept for inspection; the oldest go first, so that `dev` may run for weeks.
 const MAX_RECORDS: usize = 10_000;
-
-/// What an `Idempotency-Key` stood for.
-struct KeptAnswer {
-    body: Value,
-    answer: Value,
-    created: i64,
-}
+/// Sessions that outlive a restart; the newest do.
+const MAX_KEPT_SESSIONS: usize = 1_000;
 
 /// What a create call under a key came to.
 pub(super) enum Created {
@@ -49,6 +45,8 @@ pub(super) struct State {
     expiries: BTreeSet<(i64, String)>,
     intents: HashMap<String, Intent>,
     keys: HashMap<String, KeptAnswer>,
+    /// Something changed that is to outlive a restart.
+    unsaved: bool,
 }
 
 impl State {
@@ -64,7 +62,41 @@ impl State {
             expiries: BTreeSet::new(),
             intents: HashMap::new(),
             keys: HashMap::new(),
+            unsaved: false,
         }
+    }
+
+    /// Takes up what an earlier run left. Answers the intents whose bank payments were under way.
+    pub(super) fn take_up(&mut self, kept: Kept) -> Vec<String> {
+        for session in kept.sessions {
+            if session.status == SessionStatus::Open {
+                self.expiries.insert((session.expires_at, session.id.clone()));
+            }
+            self.order.push(session.id.clone());
+            self.sessions.insert(session.id.clone(), session);
+        }
+        self.keys.extend(kept.keys);
+        self.intents.extend(kept.intents.into_iter().map(|intent| (intent.id.clone(), intent)));
+        let under_way = self.intents.values().filter(|intent| intent.status == IntentStatus::Processing);
+        under_way.map(|intent| intent.id.clone()).collect()
+    }
+
+    /// What is to outlive a restart, if that has changed since it was last asked for.
+    pub(super) fn take_unsaved(&mut self) -> Option<Kept> {
+        if !std::mem::take(&mut self.unsaved) {
+            return None;
+        }
+        let newest = self.order.len().saturating_sub(MAX_KEPT_SESSIONS);
+        let kept: HashSet<&str> = self.order[newest..].iter().map(String::as_str).collect();
+        let is_kept = |id: &str| kept.contains(id);
+        let sessions = self.order[newest..].iter().filter_map(|id| self.sessions.get(id));
+        let intents = self.intents.values().filter(|intent| is_kept(&intent.session_id));
+        let keys = self.keys.iter().filter(|(_, kept)| kept.answer["id"].as_str().is_some_and(is_kept));
+        Some(Kept {
+            sessions: sessions.cloned().collect(),
+            intents: intents.cloned().collect(),
+            keys: keys.map(|(key, kept)| (key.clone(), kept.clone())).collect(),
+        })
     }
 
     pub(super) fn session(&self, id: &str) -> Result<&Session, Refusal> {
@@ -116,6 +148,7 @@ impl State {
             expires_at: now + asked.expires_in_seconds,
         };
         let answer = session.json();
+        self.unsaved = true;
         self.expiries.insert((session.expires_at, id.clone()));
         self.order.push(id.clone());
         self.sessions.insert(id, session);
@@ -129,6 +162,7 @@ impl State {
     /// By card the money is taken at once; by bank this only starts it (`finish_bank_payment` ends it).
     pub(super) fn pay(&mut self, session_id: &str, method: Method) -> Result<(String, Vec<Event>), Refusal> {
         let asked_pence = self.open_session(session_id, Some(method))?.amount_pence;
+        self.unsaved = true;
         let amount_pence = self.dice.amount_pence(&self.faults, asked_pence);
         let status = match method {
             Method::Card => IntentStatus::Succeeded,
@@ -158,6 +192,7 @@ impl State {
         if intent.status != IntentStatus::Processing {
             return Err(Refusal::NotProcessing);
         }
+        self.unsaved = true;
         if accepted {
             return self.take_money(intent_id);
         }
@@ -184,6 +219,7 @@ impl State {
         };
         let error = refused(method);
         session.last_payment_error = Some(error.clone());
+        self.unsaved = true;
         let status = IntentStatus::RequiresPaymentMethod;
         let intent = self.new_intent(session_id, amount_pence, status, Some(error))?;
         let event = Event::new("payment_intent.payment_failed", intent.json());
@@ -196,6 +232,7 @@ impl State {
         let expiry = (session.expires_at, session.id.clone());
         let event = Event::new("checkout.session.expired", session.json());
         self.expiries.remove(&expiry);
+        self.unsaved = true;
         Ok(vec![event])
     }
 
@@ -220,6 +257,7 @@ impl State {
             return Err(Refusal::NotRefundable);
         }
         intent.amount_refunded_pence += amount_pence;
+        self.unsaved = true;
         let event = Event::new("payment_intent.refunded", intent.json());
         Ok((intent.amount_refunded_pence, vec![event]))
     }
@@ -286,11 +324,6 @@ impl State {
         self.intents.insert(intent.id.clone(), intent.clone());
         Ok(intent)
     }
-}
-
-/// A fresh id of one of the provider's kinds.
-pub(super) fn new_id(prefix: &str) -> String {
-    format!("{prefix}_{:032x}", rand::random::<u128>())
 }
 
 fn refused(method: Method) -> PaymentError {

@@ -7,6 +7,7 @@ mod api;
 mod events;
 mod faults;
 mod page;
+mod restart;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

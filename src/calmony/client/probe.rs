@@ -2,10 +2,9 @@
 
 use chrono::DateTime;
 use reqwest::{StatusCode, header};
-use serde_json::Value;
 
-use super::{CallFault, Client};
-use crate::domain::Timestamp;
+use super::{CallFault, Client, error_of};
+use crate::{calmony::json::Document, domain::Timestamp};
 
 /// A session that nobody has: asking for it changes nothing anywhere.
 const NOBODYS_SESSION: &str = "cs_quittance_doctor";
@@ -26,9 +25,9 @@ impl Client {
     pub async fn probe(&self) -> Result<Probe, CallFault> {
         let request = self.http.get(self.at(&["checkout", "sessions", NOBODYS_SESSION])?);
         let (status, headers, body) = self.exchange(request).await?;
-        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let speaks = Document::read(&body).is_some_and(|said| error_of(&said).is_object());
         let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        Ok(Probe { status, speaks: said["error"].is_object(), date: date.map(|date| date.to_utc().into()) })
+        Ok(Probe { status, speaks, date: date.map(|date| date.to_utc().into()) })
     }
 }

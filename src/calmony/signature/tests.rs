@@ -1,5 +1,7 @@
 //! The rules of `Calmony-Signature`, one table row each. Does not live here: what the webhook answers.
 
+use proptest::prelude::*;
+
 use super::{SIGNATURE_HEADER, SignatureFault as Fault, sign, verify};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue};
@@ -151,4 +153,36 @@ fn one_header_line_and_the_raw_body() {
     assert_eq!(verify(&once, br#"{"id": "evt_1"}"#, &secrets, now), Err(Fault::Mismatch));
     let with_opaque_bytes = lines(&[&[b"\xff\xfe=\xfd,", good.as_bytes()].concat()]);
     assert_eq!(verify(&with_opaque_bytes, BODY, &secrets, now), Ok(()));
+}
+
+/// Parts of a header: of ours, broken, of others, and bytes of any kind.
+fn part() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "(t|v1|v0|T|V1)=[0-9a-f]{0,70}".prop_map(String::into_bytes),
+        "t=[0-9]{9,14}".prop_map(String::into_bytes),
+        "[ =a-z0-9]{0,20}".prop_map(String::into_bytes),
+        prop::collection::vec(prop_oneof![Just(b' '), Just(b'='), 0x21..=0x7E_u8, 0x80..=0xFF_u8], 0..40),
+        Just(format!("t={NOW_MS}").into_bytes()),
+        Just(format!("v1={}", v1("whsec_a_forgers", &NOW_MS.to_string())).into_bytes()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_header_is_believed_without_the_secret(parts in prop::collection::vec(part(), 0..40)) {
+        let line = parts.join(&b','.to_owned());
+        let headers = lines(&[&line]);
+        prop_assert!(verify(&headers, BODY, &[SECRET.into()], at(NOW_MS)).is_err());
+    }
+
+    #[test]
+    fn a_right_signature_is_found_among_parts_of_other_kinds(
+        parts in prop::collection::vec("[ a-su-z0-9]{0,9}=?[a-z0-9]{0,9}", 0..30), at_part in 0..30_usize,
+    ) {
+        let unknown = |part: &String| !part.trim_matches(' ').starts_with("v1=");
+        let mut parts: Vec<String> = parts.into_iter().filter(unknown).collect();
+        parts.insert(at_part.min(parts.len()), format!(" t={NOW_MS} "));
+        parts.insert(at_part.min(parts.len()), format!("v1={}", v1(SECRET, &NOW_MS.to_string())));
+        prop_assert_eq!(check(&parts.join(",")), Ok(()));
+    }
 }
