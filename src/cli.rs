@@ -2,24 +2,25 @@
 //! script wants to know: one JSON object where stdout is no terminal.
 
 mod admin;
+mod command;
 mod dev;
 mod doctor;
 mod events;
 mod serve;
+mod signals;
 
 use std::{
-    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
-use serde_json::Value;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use command::{Outcome, print, story};
 
 use crate::{
     config::{CalmonyArgs, DatabaseArgs, LogArgs, ServerArgs},
-    error::Error,
-    ledger::{self, DatabaseUrl, Ledger},
+    ledger,
     rpc::typescript,
     server, telemetry,
 };
@@ -80,15 +81,26 @@ enum Command {
     },
 }
 
+/// Every command with its flags and their variables, for whoever holds documents against them.
+pub fn grammar() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that the process was started with.
 pub async fn run() -> ExitCode {
+    let signals = match signals::Signals::listen() {
+        Ok(signals) => signals,
+        Err(why) => return failed(&why),
+    };
     let cli = Cli::parse();
     telemetry::start_logs(&cli.log.log, cli.log.log_format);
     // One provider of cryptography for every TLS connection; fails only where one is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match cli.command {
-        Command::Dev(args) => dev::run(*args).await,
-        Command::Serve { database, server, calmony } => serve::run(database, *server, calmony).await,
+        Command::Dev(args) => dev::run(*args, &signals).await,
+        Command::Serve { database, server, calmony } => {
+            serve::run(database, *server, calmony, &signals).await
+        }
         Command::Migrate { database } => migrate(database).await,
         Command::Openrpc => {
             print!("{}", server::openrpc());
@@ -100,24 +112,16 @@ pub async fn run() -> ExitCode {
         Command::Events(command) => events::run(command).await,
         Command::Doctor { database, server, calmony } => doctor::run(database, *server, calmony).await,
     };
+    telemetry::finish_logs();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("quittance: {why}");
-            ExitCode::FAILURE
-        }
+        Err(why) => failed(&why),
     }
 }
 
-/// A command's failure, as its user reads it.
-type Outcome = Result<(), String>;
-
-/// What went wrong, in full; a command's user is its operator, who may know.
-fn story(error: Error) -> String {
-    match error {
-        Error::Internal { cause } => cause.to_string(),
-        other => other.to_string(),
-    }
+fn failed(why: &str) -> ExitCode {
+    eprintln!("quittance: {why}");
+    ExitCode::FAILURE
 }
 
 fn write_client(out: &Path) -> Outcome {
@@ -139,44 +143,4 @@ async fn migrate(database: DatabaseArgs) -> Outcome {
         names => format!("{word}: {}", names.join(", ")),
     });
     Ok(())
-}
-
-/// As [`open`], refusing a SQLite file that is not there: a mistyped path should not make a new ledger.
-async fn open_existing(database: &DatabaseArgs) -> Result<Ledger, String> {
-    match database.url()? {
-        DatabaseUrl::Sqlite(path) if !path.exists() => Err(format!(
-            "{} does not exist; set DATABASE_URL (`quittance dev` keeps its own in .quittance/dev.db)",
-            path.display()
-        )),
-        DatabaseUrl::Sqlite(_) | DatabaseUrl::Postgres(_) => open(database).await,
-    }
-}
-
-/// Migrates, or refuses where told not to, and opens.
-async fn open(database: &DatabaseArgs) -> Result<Ledger, String> {
-    let url = database.url()?;
-    ready(&url, database.no_migrate).await?;
-    Ledger::open(&url).await.map_err(story)
-}
-
-async fn ready(url: &DatabaseUrl, no_migrate: bool) -> Outcome {
-    let names = ledger::migrate(url, !no_migrate).await.map_err(story)?;
-    match names.as_slice() {
-        [] => Ok(()),
-        pending if no_migrate => {
-            Err(format!("migrations are pending: {}; run `quittance migrate`", pending.join(", ")))
-        }
-        applied => {
-            tracing::info!(applied = applied.join(", "), "database migrated");
-            Ok(())
-        }
-    }
-}
-
-/// Prints a command's result: JSON for scripts, a sentence for people.
-fn print(json: Value, sentence: impl FnOnce() -> String) {
-    let mut out = std::io::stdout();
-    let text = if out.is_terminal() { sentence() } else { json.to_string() };
-    // A reader that has seen enough may have gone, as `head` does; the command has done its work all the same.
-    let _ = writeln!(out, "{text}");
 }

@@ -1,15 +1,25 @@
 //! Every setting, once: a flag, an environment variable, a default. The only room that reads the environment.
+//!
+//! Every value goes through [`value`], whether it comes from a flag, the environment or a file: what tools add around a
+//! value is removed, and what was surely not meant is refused under the variable's name.
+
+mod value;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::EnumValueParser};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+pub use value::{Tidied, secret_text, tidied};
+
+use value::{duration, from_file, origins, positive_duration, tidy, time_scale};
 
 use crate::{calmony::client::is_safe_link, ledger::DatabaseUrl, webhook::RETURN_PATH};
 
@@ -32,7 +42,13 @@ pub enum LogFormat {
 pub struct DatabaseArgs {
     /// Where the database is: sqlite://PATH or postgres://…
     // Taken as a secret and parsed later: clap would show a wrong value, password and all.
-    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://quittance.db", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        default_value = "sqlite://quittance.db",
+        hide_env_values = true,
+        value_parser = Tidied(secret_text)
+    )]
     pub database_url: SecretString,
     /// Refuse to start where migrations are pending, instead of applying them.
     #[arg(long)]
@@ -58,7 +74,8 @@ pub unsafe fn forget_empty_variables() {
             || matches!(name, "DATABASE_URL" | "RUST_LOG")
     };
     for (name, value) in std::env::vars_os() {
-        if value.is_empty() && name.to_str().is_some_and(ours) {
+        let is_empty = value.to_str().is_some_and(|value| tidy(value) == Ok(""));
+        if is_empty && name.to_str().is_some_and(ours) {
             // SAFETY: the caller says that this is the only thread.
             unsafe { std::env::remove_var(&name) };
         }
@@ -69,10 +86,15 @@ pub unsafe fn forget_empty_variables() {
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
     /// What is logged, as in `info,quittance=debug`.
-    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true, value_parser = tidied::<String>())]
     pub log: String,
     /// How it is written; pretty on a terminal, else JSON.
-    #[arg(long, env = "QUITTANCE_LOG_FORMAT", value_enum, global = true)]
+    #[arg(
+        long,
+        env = "QUITTANCE_LOG_FORMAT",
+        global = true,
+        value_parser = Tidied(EnumValueParser::<LogFormat>::new())
+    )]
     pub log_format: Option<LogFormat>,
 }
 
@@ -80,28 +102,66 @@ pub struct LogArgs {
 #[derive(Clone, Debug, Args)]
 pub struct ServerArgs {
     /// JSON-RPC.
-    #[arg(long, env = "QUITTANCE_RPC_ADDR", default_value = "127.0.0.1:4000")]
+    #[arg(
+        long,
+        env = "QUITTANCE_RPC_ADDR",
+        default_value = "127.0.0.1:4000",
+        value_parser = tidied::<SocketAddr>()
+    )]
     pub rpc_addr: SocketAddr,
     /// Webhooks and the tenant's return page.
-    #[arg(long, env = "QUITTANCE_WEBHOOK_ADDR", default_value = "127.0.0.1:4001")]
+    #[arg(
+        long,
+        env = "QUITTANCE_WEBHOOK_ADDR",
+        default_value = "127.0.0.1:4001",
+        value_parser = tidied::<SocketAddr>()
+    )]
     pub webhook_addr: SocketAddr,
     /// Liveness, readiness, metrics.
-    #[arg(long, env = "QUITTANCE_OPS_ADDR", default_value = "127.0.0.1:4002")]
+    #[arg(
+        long,
+        env = "QUITTANCE_OPS_ADDR",
+        default_value = "127.0.0.1:4002",
+        value_parser = tidied::<SocketAddr>()
+    )]
     pub ops_addr: SocketAddr,
     /// Where a tenant's browser reaches the companion listener; its address unless said.
-    #[arg(long, env = "QUITTANCE_PUBLIC_URL")]
+    #[arg(long, env = "QUITTANCE_PUBLIC_URL", value_parser = tidied::<Url>())]
     pub public_url: Option<Url>,
     /// The platform's own page after checkout; `<public url>/checkout/return` unless said.
-    #[arg(long, env = "QUITTANCE_RETURN_URL")]
+    #[arg(long, env = "QUITTANCE_RETURN_URL", value_parser = tidied::<Url>())]
     pub return_url: Option<Url>,
     /// Origins whose pages may call the RPC listener, separated by commas.
-    #[arg(long, env = "QUITTANCE_CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
-    pub cors_origins: Vec<HeaderValue>,
+    #[arg(
+        long,
+        env = "QUITTANCE_CORS_ORIGINS",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = Tidied(origins)
+    )]
+    // Named in full, so that clap takes the list for one value and not each of its parts.
+    pub cors_origins: std::vec::Vec<HeaderValue>,
     /// Requests a second per token, bursts of twice that; 0 turns the limit off.
-    #[arg(long, env = "QUITTANCE_RATE_LIMIT", default_value_t = 500)]
+    #[arg(long, env = "QUITTANCE_RATE_LIMIT", default_value_t = 500, value_parser = tidied::<u32>())]
     pub rate_limit: u32,
+    /// How long a connection without a request is kept: longer than a load balancer in front keeps its own.
+    #[arg(
+        long,
+        env = "QUITTANCE_KEEP_ALIVE",
+        default_value = "75s",
+        value_parser = Tidied(positive_duration)
+    )]
+    pub keep_alive: Duration,
+    /// How long the listeners still accept after SIGTERM, while /readyz says 503.
+    #[arg(long, env = "QUITTANCE_DRAIN", default_value = "0s", value_parser = Tidied(duration))]
+    pub drain: Duration,
     /// Multiplies every waiting time that is no time-out. For drills and tests.
-    #[arg(long, env = "QUITTANCE_JANITOR_TIME_SCALE", default_value_t = 1.0, value_parser = time_scale)]
+    #[arg(
+        long,
+        env = "QUITTANCE_JANITOR_TIME_SCALE",
+        default_value_t = 1.0,
+        value_parser = Tidied(time_scale)
+    )]
     pub janitor_time_scale: f64,
     /// Who else is told what happens.
     #[command(flatten)]
@@ -112,11 +172,17 @@ pub struct ServerArgs {
 #[derive(Clone, Debug, Args)]
 pub struct InngestArgs {
     /// Sends provider events and changes of payments to Inngest under this key; unset, nothing is sent.
-    #[arg(long, env = "INNGEST_EVENT_KEY", hide_env_values = true)]
+    #[arg(long, env = "INNGEST_EVENT_KEY", hide_env_values = true, value_parser = Tidied(secret_text))]
     pub inngest_event_key: Option<SecretString>,
     /// Inngest's event API: https, or http on a loopback address.
     // Taken as a secret and parsed later, as every address that may hold a password.
-    #[arg(long, env = "INNGEST_BASE_URL", default_value = "https://inn.gs", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "INNGEST_BASE_URL",
+        default_value = "https://inn.gs",
+        hide_env_values = true,
+        value_parser = Tidied(secret_text)
+    )]
     pub inngest_base_url: SecretString,
 }
 
@@ -144,23 +210,34 @@ impl InngestArgs {
 #[derive(Clone, Debug, Args)]
 pub struct CalmonyArgs {
     /// Authenticates our requests to Calmony Pay. Required.
-    #[arg(long, env = "CALMONY_PAY_SECRET_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CALMONY_PAY_SECRET_KEY",
+        hide_env_values = true,
+        value_parser = Tidied(secret_text)
+    )]
     pub calmony_pay_secret_key: Option<SecretString>,
     /// A file with the secret key, instead.
-    #[arg(long, env = "CALMONY_PAY_SECRET_KEY_FILE")]
+    #[arg(long, env = "CALMONY_PAY_SECRET_KEY_FILE", value_parser = tidied::<PathBuf>())]
     pub calmony_pay_secret_key_file: Option<PathBuf>,
     /// Validates webhook signatures: 1 to 3 secrets separated by commas, for rotation. Required.
-    #[arg(long, env = "CALMONY_PAY_WEBHOOK_SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CALMONY_PAY_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_parser = Tidied(secret_text)
+    )]
     pub calmony_pay_webhook_secret: Option<SecretString>,
     /// A file with the webhook secrets, instead.
-    #[arg(long, env = "CALMONY_PAY_WEBHOOK_SECRET_FILE")]
+    #[arg(long, env = "CALMONY_PAY_WEBHOOK_SECRET_FILE", value_parser = tidied::<PathBuf>())]
     pub calmony_pay_webhook_secret_file: Option<PathBuf>,
     /// Calmony Pay's API: https, or http on a loopback address.
     #[arg(
         long,
         env = "CALMONY_PAY_API_URL",
         default_value = "https://api.calmonypay.com/v1",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = Tidied(secret_text),
     )]
     pub calmony_pay_api_url: SecretString,
 }
@@ -211,20 +288,20 @@ impl Calmony {
     }
 }
 
+/// A secret that is given, or lies in a file.
 fn secret(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) -> Result<SecretString, String> {
     let given = match (value, file) {
         (Some(_), Some(_)) => return Err(format!("set {name} or {name}_FILE, not both")),
-        (Some(value), None) => value.expose_secret().trim().to_owned(),
-        (None, Some(path)) => std::fs::read_to_string(path)
-            .map_err(|error| format!("{name}_FILE: {}: {error}", path.display()))?
-            .trim()
-            .to_owned(),
+        (Some(value), None) => value.clone(),
+        (None, Some(path)) => {
+            from_file(path).map_err(|why| format!("{name}_FILE: {}: {why}", path.display()))?
+        }
         (None, None) => return Err(format!("{name} is not set")),
     };
-    if given.is_empty() {
+    if given.expose_secret().is_empty() {
         return Err(format!("{name} is empty"));
     }
-    Ok(given.into())
+    Ok(given)
 }
 
 impl ServerArgs {
@@ -275,19 +352,5 @@ fn safe_link(text: &str) -> Result<Url, String> {
     is_safe_link(&url).then_some(url).ok_or_else(|| "must be https, or http on a loopback address".into())
 }
 
-/// `*` is refused: with a token in the page, whoever serves the page should be named.
-fn origin(text: &str) -> Result<HeaderValue, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
-    let origin = url.origin().ascii_serialization();
-    match (url.scheme(), origin == text.trim_end_matches('/')) {
-        ("http" | "https", true) => HeaderValue::from_str(&origin).map_err(|error| error.to_string()),
-        _ => Err("must be an origin such as https://app.example.com".into()),
-    }
-}
-
-fn time_scale(text: &str) -> Result<f64, String> {
-    let scale: f64 = text.parse().map_err(|_| "must be a number")?;
-    (scale.is_finite() && scale > 0.0 && scale <= 1_000.0)
-        .then_some(scale)
-        .ok_or_else(|| "must be above 0 and at most 1000".into())
-}
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,11 @@
 use futures_util::FutureExt;
 
 use crate::{
-    domain::{AgencyId, FreeText, HostId, Pence, TaskStatus, Timestamp, TodoStatus},
+    domain::{AgencyId, HostId, OneLine, Pence, TaskStatus, Timestamp, TodoStatus},
     error::Error,
     ledger::{
         Ledger, Tx,
-        rows::{TaskRow, TodoRow},
+        tables::{TaskRow, TodoRow},
     },
 };
 
@@ -34,8 +34,8 @@ pub async fn fill(ledger: &Ledger, agency: AgencyId) -> Result<(), Error> {
     ledger.write(move |tx| async move { insert(tx, agency).await }.boxed()).await
 }
 
-async fn insert(tx: &mut Tx, agency_id: AgencyId) -> Result<(), Error> {
-    let title = |text| FreeText::parse(text).map_err(Error::internal);
+async fn insert(tx: &Tx, agency_id: AgencyId) -> Result<(), Error> {
+    let title = |text| OneLine::parse(text).map_err(Error::internal);
     let id = |text| HostId::parse(text).ok_or_else(|| Error::internal("a demo id of the wrong form"));
     let created_at = Timestamp::now();
     for (todo, text) in TODOS {

@@ -12,14 +12,14 @@
 //!   signed events, [`jobs`] does what is due. [`ops`] answers operators. All three listeners share the accept loop
 //!   and the limits of [`listener`].
 //! - **Service.** [`payment_sync`]: "this happened to that payment", the one transaction in which a payment changes.
-//!   [`inbox`] brings events there, [`checkout`] opens links, [`news`] tells who waits for what changed.
+//!   [`inbox`] brings events there, [`checkout`] opens links, [`change_feed`] tells who waits for what changed.
 //! - **Provider.** [`calmony`] speaks Calmony Pay; [`sandbox`] plays it, for trying things out. [`inngest`] tells
 //!   Inngest what happened.
 //! - **Ledger.** [`ledger`], the only room that knows SQL, on SQLite and on PostgreSQL.
 //! - **Nouns.** [`domain`]: ids, pence, statuses, and the fold from facts to a status.
 //!
-//! Beside them: [`auth`] (who carries a token), [`error`] (what can go wrong, once), [`page`] (pages of lists),
-//! [`config`], [`telemetry`], [`server`] (the listeners over one [`App`]) and [`cli`].
+//! Beside them: [`auth`] (who carries a token), [`error`] (what can go wrong, once), [`pagination`] (pages of lists),
+//! [`config`], [`telemetry`], [`tls`], [`server`] (the listeners over one [`App`]) and [`cli`].
 
 #![allow(
     rustdoc::private_intra_doc_links,
@@ -28,6 +28,7 @@
 
 pub mod auth;
 pub mod calmony;
+pub mod change_feed;
 pub mod checkout;
 pub mod cli;
 pub mod config;
@@ -40,9 +41,8 @@ pub mod inngest;
 pub mod jobs;
 pub mod ledger;
 pub mod listener;
-pub mod news;
 pub mod ops;
-pub mod page;
+pub mod pagination;
 pub mod payment;
 pub mod payment_sync;
 pub mod rpc;
@@ -52,6 +52,7 @@ pub mod sandbox;
 pub mod schema;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod todo;
 pub mod token;
 pub mod webhook;
@@ -71,7 +72,7 @@ pub struct App {
     /// Who else wants to know what happens, if anyone.
     pub inngest: Option<inngest::Client>,
     /// Who waits for changes.
-    pub news: news::News,
+    pub change_feed: change_feed::ChangeFeed,
     /// Where a tenant's browser goes after checkout.
     pub return_url: url::Url,
     /// Work that goes on when nobody waits for it any more; a stopping server does.
@@ -90,7 +91,7 @@ impl App {
         time_scale: f64,
     ) -> Arc<Self> {
         let tokens = auth::Tokens::new(ledger.clone());
-        let (news, tasks) = (news::News::default(), TaskTracker::new());
-        Arc::new(Self { ledger, tokens, calmony, inngest, news, return_url, tasks, time_scale })
+        let (change_feed, tasks) = (change_feed::ChangeFeed::default(), TaskTracker::new());
+        Arc::new(Self { ledger, tokens, calmony, inngest, change_feed, return_url, tasks, time_scale })
     }
 }

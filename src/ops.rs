@@ -24,7 +24,7 @@ pub const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The content type of Prometheus' text format.
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Says whether the database answers.
+/// Says whether the database serves.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// The service of the ops listener.
@@ -67,7 +67,7 @@ impl Ops {
         }
         match tokio::time::timeout(READY_CHECK_TIMEOUT, (self.ready)()).await {
             Ok(true) => text(StatusCode::OK, "ready\n"),
-            Ok(false) | Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+            Ok(false) | Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the database does not serve\n"),
         }
     }
 }

@@ -6,18 +6,18 @@ use clap::Subcommand;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Outcome, open, open_existing, print, story};
+use super::command::{Outcome, open, open_existing, print, story};
 use crate::{
     auth::Tokens,
     config::DatabaseArgs,
     domain::{AgencyId, Label, Pence, Role, Timestamp, TokenId},
     ledger::{
         Ledger,
-        rows::{AgencyRow, TokenRow},
+        tables::{AgencyRow, TokenRow},
     },
 };
 
-/// The card limit of a new agency: £2,000. README, "Card limit".
+/// The card limit of a new agency: £2,000. docs/money.md, "Card limit".
 const DEFAULT_CARD_LIMIT_PENCE: i64 = 200_000;
 
 #[derive(Subcommand)]
@@ -66,7 +66,7 @@ pub enum TokenCommand {
 
 fn role(text: &str) -> Result<Role, String> {
     let known = Role::ALL.iter().copied().find(|role| role.as_str() == text);
-    known.ok_or_else(|| "must be admin or agent".into())
+    known.ok_or_else(|| "must be admin, agent or viewer".into())
 }
 
 /// Runs an `agency` command.

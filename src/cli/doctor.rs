@@ -10,7 +10,10 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, open_existing, print, serve, story};
+use super::{
+    command::{Outcome, open_existing, print, story},
+    serve,
+};
 use crate::{
     calmony::client::{CallFault, Client, Probe},
     config::{Calmony, CalmonyArgs, DatabaseArgs, SHORT_SECRET_BYTES, ServerArgs, is_public},

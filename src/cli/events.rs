@@ -5,12 +5,12 @@ use clap::Subcommand;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Outcome, open_existing, print, story};
+use super::command::{Outcome, open_existing, print, story};
 use crate::{
     config::DatabaseArgs,
     domain::{EventId, Timestamp, Verdict},
     inbox,
-    ledger::rows::EventRow,
+    ledger::tables::EventRow,
 };
 
 #[derive(Subcommand)]
@@ -58,28 +58,28 @@ pub async fn run(command: EventsCommand) -> Outcome {
             print(json, || rows.iter().map(line).collect::<Vec<_>>().join("\n"));
         }
         EventsCommand::Show { id, database } => {
-            let (_, row) = find(&id, &database).await?;
+            let row = find(&id, &database).await?;
             let described = described(&row);
             print(described.clone(), || format!("{described:#}"));
         }
         EventsCommand::Replay { id, database } => {
-            let (ledger, row) = find(&id, &database).await?;
-            let row = inbox::due_now(row).map_err(|why| format!("{id} {why}"))?;
-            let described = described(&row);
-            let write = ledger.write(move |tx| async move { tx.conclude_event(&row).await }.boxed());
-            write.await.map_err(story)?;
-            print(described, || format!("{id} is due now"));
+            let absent = || format!("there is no event {id}");
+            let event = EventId::parse(&id).ok_or_else(absent)?;
+            let ledger = open_existing(&database).await?;
+            let replayed = inbox::replay(&ledger, event).await.map_err(story)?.ok_or_else(absent)?;
+            let row = replayed.map_err(|why| format!("{id} {why}"))?;
+            print(described(&row), || format!("{id} is due now"));
         }
     }
     Ok(())
 }
 
-async fn find(id: &str, database: &DatabaseArgs) -> Result<(crate::ledger::Ledger, EventRow), String> {
+async fn find(id: &str, database: &DatabaseArgs) -> Result<EventRow, String> {
     let absent = || format!("there is no event {id}");
     let event = EventId::parse(id).ok_or_else(absent)?;
     let ledger = open_existing(database).await?;
     let found = ledger.read(move |tx| async move { tx.event(&event).await }.boxed()).await;
-    Ok((ledger, found.map_err(story)?.ok_or_else(absent)?))
+    found.map_err(story)?.ok_or_else(absent)
 }
 
 fn described(row: &EventRow) -> Value {

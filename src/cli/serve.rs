@@ -3,13 +3,12 @@
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use serde_json::{Map, Value, json};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
-use super::{Outcome, open, story};
+use super::{
+    command::{Outcome, open, story},
+    signals::Signals,
+};
 use crate::{
     App,
     calmony::client::Client,
@@ -17,10 +16,16 @@ use crate::{
     inngest,
     ledger::{DatabaseUrl, Ledger, ServerLock},
     server::{Listeners, Settings, serve},
+    tls,
 };
 
 /// Runs the server until it is told to stop.
-pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs) -> Outcome {
+pub async fn run(
+    database: DatabaseArgs,
+    args: ServerArgs,
+    calmony: CalmonyArgs,
+    signals: &Signals,
+) -> Outcome {
     let calmony = calmony.check()?;
     for name in calmony.short_secrets() {
         tracing::warn!("{name} is shorter than {SHORT_SECRET_BYTES} bytes");
@@ -36,7 +41,7 @@ pub async fn run(database: DatabaseArgs, args: ServerArgs, calmony: CalmonyArgs)
     if args.return_url.as_ref().is_some_and(|url| !is_public(url)) {
         tracing::warn!("QUITTANCE_RETURN_URL is not public https: Calmony Pay refuses such return addresses");
     }
-    let stopping = stop_on_signal()?;
+    let stopping = signals.stop_server();
     announce(&addresses, Map::new());
     serve(app, listeners, settings(&args, &calmony), stopping).await;
     Ok(())
@@ -86,6 +91,16 @@ pub fn app(
     calmony: &Calmony,
     companion: SocketAddr,
 ) -> Result<Arc<App>, String> {
+    let inngest_url = args.inngest.check()?.map(|inngest| inngest.base_url);
+    for url in [Some(&calmony.api_url), inngest_url.as_ref()].into_iter().flatten() {
+        if url.scheme() == "https" && tls::system_roots().is_empty() {
+            return Err(format!(
+                "{} is https, and {}",
+                url.host_str().unwrap_or_default(),
+                tls::NO_AUTHORITIES
+            ));
+        }
+    }
     let time_scale = args.janitor_time_scale;
     let client = Client::new(calmony.api_url.clone(), calmony.secret_key.clone(), time_scale)
         .map_err(|error| format!("the client of Calmony Pay: {error}"))?;
@@ -105,6 +120,9 @@ pub fn settings(args: &ServerArgs, calmony: &Calmony) -> Settings {
         webhook_secrets: Arc::clone(&calmony.webhook_secrets),
         rate_limit_per_second: args.rate_limit,
         cors_origins: args.cors_origins.clone(),
+        keep_alive: args.keep_alive,
+        drain: args.drain,
+        loopback_origins: false,
     }
 }
 
@@ -124,21 +142,4 @@ pub fn announce(addresses: &Addresses, more: Map<String, Value>) {
     // Whoever waits for the line reads a pipe. It may have gone away; that is no reason to stop.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// Cancelled by SIGTERM or SIGINT.
-pub fn stop_on_signal() -> Result<CancellationToken, String> {
-    let stopping = CancellationToken::new();
-    let told = stopping.clone();
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        told.cancel();
-    });
-    Ok(stopping)
 }

@@ -17,29 +17,32 @@ pub const HEAD_MAX_BYTES: usize = 16 * 1024;
 pub const BUFFER_MAX_BYTES: usize = 2 * HEAD_MAX_BYTES;
 
 /// From the first byte of a head to its last. A head fits in a few packets; only a dripping client needs longer.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection without a byte of a (next) request is kept. Longer than the pauses of a polling
-/// page, shorter than the idle time of common proxies' upstream pools.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection without a byte of a (next) request is kept, unless configured otherwise. Longer than the 60 s
+/// after which common load balancers let go of one: were it shorter, we might close just as a request comes.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a response may wait for its reader, from the first write the kernel would not take until the
-/// last byte is handed over. Not from byte to byte: a reader that takes one packet every 29 s would hold
-/// its connection for hours. With 1 MiB as the largest response it asks for 35 KiB a second, after
-/// whatever the socket's send buffer took at once.
-pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long what was written may wait for its reader, from the first write the kernel would not take until the last
+/// byte is handed over. Not from byte to byte: a reader that takes one packet every minute would hold its
+/// connection for hours. With 8 MiB as the largest answer it asks for 140 KiB a second.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a connection that was answered before its request was read to the end still swallows input, so
-/// that the client finds the answer and not a reset.
+/// How long a connection that we have closed still swallows input, so that the client finds the answer and not a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much such a connection swallows. Some times more than any body we take; no reason to read on after it.
 pub const LINGER_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Connections of one listener, upgraded ones included. Each costs a task, a read buffer of at most 32 KiB and
-/// the answer being written; the 1,025th waits in the kernel's backlog. No cap per address: callers sit
-/// behind proxies.
+/// the answer being written. No cap per address: callers sit behind proxies.
 pub const MAX_CONNECTIONS: u32 = 1_024;
+
+/// Connections beyond those that are being told so at once; more wait in the kernel's backlog.
+pub const MAX_REFUSALS: usize = 64;
+
+/// How long one that is to be refused may take to send its request, and to begin with it.
+pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause after an accept that failed for want of file descriptors or memory: without it the loop would spin,
 /// since the connection it could not take stays first in the backlog.
@@ -50,10 +53,10 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
 pub struct Limits {
     /// See [`HEAD_TIMEOUT`].
     pub head_timeout: Duration,
-    /// See [`IDLE_TIMEOUT`].
-    pub idle_timeout: Duration,
-    /// See [`WRITE_STALL_TIMEOUT`].
-    pub write_stall_timeout: Duration,
+    /// See [`KEEP_ALIVE`].
+    pub keep_alive: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write_timeout: Duration,
     /// See [`LINGER_TIMEOUT`].
     pub linger_timeout: Duration,
     /// See [`MAX_CONNECTIONS`].
@@ -64,8 +67,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_timeout: HEAD_TIMEOUT,
-            idle_timeout: IDLE_TIMEOUT,
-            write_stall_timeout: WRITE_STALL_TIMEOUT,
+            keep_alive: KEEP_ALIVE,
+            write_timeout: WRITE_TIMEOUT,
             linger_timeout: LINGER_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
         }

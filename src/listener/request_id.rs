@@ -1,4 +1,4 @@
-//! The name of one request, for logs, the journal and the caller's own records.
+//! The name of one request, for logs, the audit log and the caller's own records.
 //!
 //! [`serve`](super::serve) puts it in every request's extensions and on every response; nobody else has to.
 

@@ -49,12 +49,18 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve_with(limits, listener, tower::service_fn(route), shutdown.clone()));
+        let task = tokio::spawn(serve(limits, listener, tower::service_fn(route), shutdown.clone()));
         Self { addr, shutdown, task }
     }
 
     async fn client(&self) -> Client {
         Client(TcpStream::connect(self.addr).await.unwrap())
+    }
+
+    /// Waits until a new connection finds a slot.
+    async fn until_taken(&self) {
+        let taken = async { while self.client().await.get("/hello").await.status() != "200" {} };
+        timeout(PATIENCE, taken).await.expect("a slot becomes free");
     }
 
     /// Stops the server and asserts that it ends by itself.

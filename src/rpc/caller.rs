@@ -93,15 +93,6 @@ impl Identity {
         }
     }
 
-    /// The same for the next entry of a batch. A batch may take long enough for a token to be revoked, so a
-    /// known one is looked up again (from memory, mostly); the others stay what they are.
-    pub(super) async fn renewed(&self, tokens: &Tokens, extensions: &Extensions) -> Self {
-        match self {
-            Self::Known(_) => Self::look_up(tokens, extensions).await,
-            Self::Nobody | Self::Busy { .. } | Self::Failed => self.clone(),
-        }
-    }
-
     /// The caller if there is one.
     pub fn known(&self) -> Option<&Caller> {
         match self {

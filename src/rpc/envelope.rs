@@ -1,8 +1,8 @@
 //! JSON-RPC's envelope where jsonrpsee reads it wrongly: the one place that knows those gaps.
 //!
 //! jsonrpsee takes whatever it can't parse as a request, but could as a notification, for a notification: a call
-//! with the id -1, 1.5 or `"\ud800"`, or with two ids, would be executed and never answered. Over HTTP there is
-//! still time to see that before it parses; on a WebSocket there is not. Not here: anything about the methods.
+//! with the id -1, 1.5 or `"\ud800"`, or with two ids, would be executed and never answered. So each message is looked
+//! at before it is parsed. Not here: anything about the methods.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -32,15 +32,20 @@ pub(super) fn examine(body: Bytes) -> Examined {
         let error = ErrorObject::from(ErrorCode::ParseError);
         return Examined::Refused(MethodResponse::error(Id::Null, error).into_json());
     };
-    if text.starts_with('[') {
+    if is_batch(&body) {
         let mended = mended(text).map(Bytes::from);
         return Examined::Fine(mended.unwrap_or(body));
     }
     let is_object = text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
     match is_object.then(|| misread(text)).flatten() {
-        Some(id) => Examined::Refused(invalid_request(id)),
+        Some(id) => Examined::Refused(invalid_request(id, ErrorCode::InvalidRequest.message())),
         None => Examined::Fine(body),
     }
+}
+
+/// Whether a body without white space before it is a batch, or would be one if it were JSON.
+pub(super) fn is_batch(body: &Bytes) -> bool {
+    body.first() == Some(&b'[')
 }
 
 /// A batch with the entries jsonrpsee would misread replaced by ones that it answers with -32600 and the same
@@ -82,8 +87,10 @@ fn misread(message: &str) -> Option<Id<'_>> {
     }
 }
 
-fn invalid_request(id: Id<'_>) -> Box<RawValue> {
-    MethodResponse::error(id, ErrorObject::from(ErrorCode::InvalidRequest)).into_json()
+/// The answer -32600, with its reason.
+pub(super) fn invalid_request(id: Id<'_>, reason: &'static str) -> Box<RawValue> {
+    let error = ErrorObject::borrowed(ErrorCode::InvalidRequest.code(), reason, None);
+    MethodResponse::error(id, error).into_json()
 }
 
 #[cfg(test)]

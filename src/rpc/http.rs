@@ -4,70 +4,72 @@
 //! whole, small and examined, a content type it knows, no secret in a header. Not here: sockets and the limits
 //! on heads and connections, which are the listener's.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
-        ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL,
+        ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, RETRY_AFTER,
+        SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE,
     },
-    request::Parts,
 };
 use http_body_util::Full;
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::{
+    body::{Body, Bytes, Incoming},
+    upgrade::OnUpgrade,
+};
 use jsonrpsee::{
     Methods,
     server::{
-        BatchRequestConfig, HttpBody, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder,
-        http::response::too_large, middleware::rpc::RpcServiceBuilder, stop_channel, ws::is_upgrade_request,
+        BatchRequestConfig, HttpBody, Server, ServerConfig, TowerService, http::response::too_large,
+        middleware::rpc::RpcServiceBuilder, stop_channel,
     },
+    types::Id,
 };
+use soketto::handshake::http::{Server as Handshake, is_upgrade_request};
 use tokio_util::sync::CancellationToken;
 use tower::{
     Service,
     layer::util::{Identity as NoLayer, Stack},
 };
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     BATCH_MAX_ENTRIES, Document, REQUEST_MAX_BYTES, RESPONSE_MAX_BYTES, RpcSettings,
-    caller::{Bearer, SUBPROTOCOL, subprotocols},
-    counter::{CounterLayer, NoReply, OverSocket, Shared},
-    envelope::{Examined, examine},
-    module::{Failure, methods},
-    pace::Pace,
+    call::Failure,
+    caller::{Bearer, Identity, SUBPROTOCOL, subprotocols},
+    envelope::{Examined, examine, invalid_request, is_batch},
+    idempotency::IdempotencyHeader,
+    middleware::{Common, MiddlewareLayer, NoReply, OverSocket},
+    module::methods,
+    origins::Origins,
     procedure::Procedure,
+    rate_limit::RateLimit,
+    socket::{self, Opened},
+    sockets::{SOCKETS_MAX, Sockets},
 };
 use crate::{
     App,
     error::Kind,
-    listener::{self, BodyFault, REQUEST_ID_HEADER, RequestId, closing, read_body, text, with_type},
+    listener::{self, BodyFault, RequestId, closing, read_body, text, with_type},
 };
 
-/// How often a WebSocket is pinged: often enough for proxies that drop what is silent for 30 s.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long a WebSocket may have been silent at a ping. A dead one is noticed at the third ping, which comes 60 s
-/// after its last sign of life; half an interval less keeps the network's delays from adding a fourth.
-const PING_SILENCE_MAX: Duration = Duration::from_secs(50);
-/// Subscriptions of one WebSocket: a page that watches many payments subscribes once, without naming one.
-const SUBSCRIPTIONS_PER_SOCKET: u32 = 32;
-/// Answers waiting for a WebSocket that reads slowly; then its calls wait too.
-const ANSWERS_WAITING_PER_SOCKET: u32 = 32;
-/// How long a browser may remember what we allow other origins.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+/// When whoever was refused a WebSocket may try again.
+const SOCKET_RETRY_AFTER_SECONDS: u64 = 5;
 
-type Answer = Response<HttpBody>;
+type HttpResponse = Response<HttpBody>;
 
 /// What stands behind the listener.
 #[derive(Clone)]
-pub(super) struct Front(Arc<Parlour>);
+pub(super) struct Front(Arc<Shared>);
 
-struct Parlour {
-    builder: TowerServiceBuilder<Stack<CounterLayer, NoLayer>, NoLayer>,
+struct Shared {
+    over_http: TowerService<Stack<MiddlewareLayer, NoLayer>, NoLayer>,
     methods: Methods,
-    stop: StopHandle,
+    middleware: MiddlewareLayer,
+    sockets: Arc<Sockets>,
+    stopping: CancellationToken,
     settings: RpcSettings,
+    origins: Arc<Origins>,
 }
 
 impl Front {
@@ -76,36 +78,41 @@ impl Front {
         procedures: Vec<Procedure>,
         others: Methods,
         settings: RpcSettings,
+        origins: Arc<Origins>,
         shutdown: CancellationToken,
     ) -> Self {
-        let (methods, natures) = methods(Arc::clone(&app), procedures, others);
-        let pace = Pace::new(settings.rate_limit_per_second);
-        let counter = CounterLayer(Arc::new(Shared { app, natures, pace }));
+        let (methods, effects) = methods(Arc::clone(&app), procedures, others);
+        let rate_limit = RateLimit::new(settings.rate_limit_per_second);
+        let middleware = MiddlewareLayer(Arc::new(Common { app, effects, rate_limit }));
         let config = ServerConfig::builder()
             .max_request_body_size(REQUEST_MAX_BYTES)
             .max_response_body_size(RESPONSE_MAX_BYTES)
             .set_batch_request_config(BatchRequestConfig::Limit(BATCH_MAX_ENTRIES as u32))
-            .max_subscriptions_per_connection(SUBSCRIPTIONS_PER_SOCKET)
-            .set_message_buffer_capacity(ANSWERS_WAITING_PER_SOCKET)
-            .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_SILENCE_MAX))
+            .http_only()
             // The listener counts connections.
             .max_connections(u32::MAX)
             .build();
-        let builder = Server::builder()
+        // Over HTTP nothing is left to be stopped.
+        let (stop, _) = stop_channel();
+        let over_http = Server::builder()
             .set_config(config)
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(counter))
-            .to_service_builder();
-        let (stop, handle) = stop_channel();
-        tokio::spawn(async move {
-            shutdown.cancelled().await;
-            // Fails where the service is gone already.
-            let _ = handle.stop();
-        });
-        Self(Arc::new(Parlour { builder, methods, stop, settings }))
+            .set_rpc_middleware(RpcServiceBuilder::new().layer(middleware.clone()))
+            .to_service_builder()
+            .build(methods.clone(), stop);
+        let sockets = Sockets::new(SOCKETS_MAX);
+        Self(Arc::new(Shared {
+            over_http,
+            methods,
+            middleware,
+            sockets,
+            stopping: shutdown,
+            settings,
+            origins,
+        }))
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> HttpResponse {
         let has_body = !request.body().is_end_stream();
         let method = request.method();
         let refusal = match request.uri().path() {
@@ -127,7 +134,7 @@ impl Front {
     }
 
     /// A message, or several, in a body.
-    async fn post(&self, request: Request<Incoming>) -> Answer {
+    async fn post(&self, request: Request<Incoming>) -> HttpResponse {
         let (mut parts, body) = request.into_parts();
         if let Some(reason) = unreadable(&parts.headers) {
             return boxed(closing(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)));
@@ -148,6 +155,14 @@ impl Front {
                 return boxed(listener::json(StatusCode::OK, String::from(Box::<str>::from(answer))));
             }
         };
+        if let Some(header) = IdempotencyHeader::of(&parts.headers) {
+            if is_batch(&body) {
+                let reason = "a batch takes no Idempotency-Key header: each of its calls may say its own key";
+                let answer = invalid_request(Id::Null, reason);
+                return boxed(listener::json(StatusCode::OK, String::from(Box::<str>::from(answer))));
+            }
+            parts.extensions.insert(header);
+        }
         parts.extensions.insert(Bearer::of(&parts.headers));
         let mut request = Request::new(HttpBody::new(Full::new(body)));
         *request.method_mut() = Method::POST;
@@ -167,58 +182,60 @@ impl Front {
     }
 
     /// A WebSocket begins.
-    async fn upgrade(&self, request: Request<Incoming>) -> Answer {
-        let (mut parts, body) = request.into_parts();
-        if !self.may_open_socket(&parts) {
+    async fn upgrade(&self, request: Request<Incoming>) -> HttpResponse {
+        let (mut parts, _) = request.into_parts();
+        // CORS does not cover WebSockets. Without an origin it is no browser.
+        if parts.headers.get(ORIGIN).is_some_and(|origin| !self.0.origins.admits(origin, &parts.headers)) {
             return boxed(text(StatusCode::FORBIDDEN, "this origin may not open a WebSocket here\n"));
         }
         let speaks_ours = subprotocols(&parts.headers).any(|name| name.as_bytes() == SUBPROTOCOL.as_bytes());
+        let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+            return boxed(text(StatusCode::BAD_REQUEST, "this connection can't become a WebSocket\n"));
+        };
+        let mut handshake = Handshake::new();
+        let Ok(accepted) = handshake.receive_request(&Request::from_parts(parts.clone(), ())) else {
+            return boxed(text(StatusCode::BAD_REQUEST, "this is no proper handshake of a WebSocket\n"));
+        };
         parts.extensions.insert(Bearer::of_upgrade(&parts.headers));
+        let caller = match Identity::look_up(&self.0.middleware.0.app.tokens, &parts.extensions).await {
+            Identity::Known(caller) => caller,
+            Identity::Nobody => return boxed(unauthorized()),
+            Identity::Busy { retry_after_ms } => {
+                return boxed(unavailable("the server is busy\n", retry_after_ms.div_ceil(1_000).max(1)));
+            }
+            Identity::Failed => {
+                return boxed(text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"));
+            }
+        };
+        let place = match self.0.sockets.take(caller.token_id) {
+            Ok(place) => place,
+            Err(why) => return boxed(unavailable(why, SOCKET_RETRY_AFTER_SECONDS)),
+        };
         parts.extensions.insert(OverSocket);
         // It names the upgrade; each call gets its own.
         parts.extensions.remove::<RequestId>();
-        parts.headers.remove(AUTHORIZATION);
-        parts.headers.remove(SEC_WEBSOCKET_PROTOCOL);
-        let mut answer = self.hand_over(Request::from_parts(parts, HttpBody::new(body))).await;
-
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // jsonrpsee says so under 200.
-            *answer.status_mut() = StatusCode::BAD_REQUEST;
-        } else if speaks_ours {
+        tokio::spawn(socket::run(Opened {
+            upgrade,
+            handshake,
+            methods: self.0.methods.clone(),
+            layer: self.0.middleware.clone(),
+            extensions: parts.extensions,
+            stopping: self.0.stopping.clone(),
+            place,
+        }));
+        let mut answer = accepted.map(|()| HttpBody::empty());
+        if speaks_ours {
             answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
         }
         answer
     }
 
-    /// CORS does not cover WebSockets, so the origin is checked here: absent (no browser), our own, or configured.
-    fn may_open_socket(&self, parts: &Parts) -> bool {
-        let Some(origin) = parts.headers.get(ORIGIN) else { return true };
-        let is_own = || {
-            let (_, authority) = origin.to_str().ok()?.split_once("://")?;
-            Some(authority.eq_ignore_ascii_case(parts.headers.get(HOST)?.to_str().ok()?))
-        };
-        self.0.settings.cors_origins.contains(origin) || is_own().unwrap_or(false)
-    }
-
-    async fn hand_over(&self, request: Request<HttpBody>) -> Answer {
-        // Built for each request, since it numbers the connections that subscriptions belong to.
-        let mut service = self.0.builder.clone().build(self.0.methods.clone(), self.0.stop.clone());
-        service.call(request).await.unwrap_or_else(|error| {
+    async fn hand_over(&self, request: Request<HttpBody>) -> HttpResponse {
+        self.0.over_http.clone().call(request).await.unwrap_or_else(|error| {
             tracing::error!(error = &*error as &dyn std::error::Error, "jsonrpsee failed to answer");
             boxed(text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"))
         })
     }
-}
-
-/// What configured origins may do from a browser; `None` where there are none.
-pub(super) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    let layer = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
-        .allow_methods([Method::POST, Method::GET, Method::OPTIONS])
-        .allow_headers([CONTENT_TYPE, AUTHORIZATION, REQUEST_ID_HEADER])
-        .expose_headers([REQUEST_ID_HEADER, RETRY_AFTER])
-        .max_age(PREFLIGHT_MAX_AGE);
-    (!origins.is_empty()).then_some(layer)
 }
 
 /// Why a body with these headers can't be read, if so. No content type at all is taken for JSON: whoever sends
@@ -260,12 +277,24 @@ fn publish(document: &Document, headers: &HeaderMap) -> Response<Full<Bytes>> {
     answer
 }
 
+fn unauthorized() -> Response<Full<Bytes>> {
+    let mut refusal = text(StatusCode::UNAUTHORIZED, "a WebSocket needs a valid token\n");
+    refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refusal
+}
+
+fn unavailable(reason: &'static str, retry_after_seconds: u64) -> Response<Full<Bytes>> {
+    let mut refusal = text(StatusCode::SERVICE_UNAVAILABLE, reason);
+    refusal.headers_mut().insert(RETRY_AFTER, retry_after_seconds.into());
+    refusal
+}
+
 fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
     let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
     refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     refusal
 }
 
-fn boxed(answer: Response<Full<Bytes>>) -> Answer {
+fn boxed(answer: Response<Full<Bytes>>) -> HttpResponse {
     answer.map(HttpBody::new)
 }

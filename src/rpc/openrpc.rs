@@ -14,48 +14,27 @@ use schemars::{
     generate::SchemaSettings,
     transform::{RecursiveTransform, Transform},
 };
-use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     BATCH_MAX_ENTRIES,
-    procedure::{COMMON_ERRORS, Channel, Effect, Procedure},
+    procedure::{COMMON_ERRORS, Channel, Effect, Example, Procedure},
 };
 use crate::error::{Error, Kind};
 
 /// Where references point.
 const SCHEMAS: &str = "/components/schemas";
 
-/// A call with its answer, for the reader of the document.
-#[derive(Deserialize)]
-struct Example {
-    method: String,
-    name: String,
-    params: Map<String, Value>,
-    result: Value,
-    /// The first notification of a subscription.
-    notification: Option<Value>,
-}
-
-/// Describes the procedures. `examples` is a JSON array of `{ method, name, params, result }`. Fails where two types
-/// share a name, or a procedure lacks a description.
-pub fn document(procedures: &[Procedure], examples: &str) -> Result<Value, String> {
-    let examples: Vec<Example> =
-        serde_json::from_str(examples).map_err(|error| format!("the examples: {error}"))?;
-    let has_method = |procedure: &Procedure, name: &str| match procedure.effect {
-        Effect::Query | Effect::Mutation => procedure.name == name,
-        Effect::Subscription(channel) => procedure.name == name || channel.unsubscribe == name,
-    };
-    if let Some(stray) = examples.iter().find(|e| !procedures.iter().any(|p| has_method(p, &e.method))) {
-        return Err(format!("an example is of {}, which does not exist", stray.method));
-    }
+/// Describes the procedures. Fails where two types share a name, a procedure lacks a description, or an example is no
+/// JSON.
+pub fn document(procedures: &[Procedure]) -> Result<Value, String> {
     let mut types = Types::new();
     let errors = types.errors();
     let mut methods = Vec::new();
     for procedure in procedures {
-        methods.push(types.method(procedure, &examples, &errors)?);
+        methods.push(types.method(procedure, &errors)?);
         if let Effect::Subscription(channel) = procedure.effect {
-            methods.push(ending(procedure, channel, &examples));
+            methods.push(ending(procedure, channel)?);
         }
     }
     Ok(json!({
@@ -109,12 +88,7 @@ impl Types {
         schemas.map(|(kind, schema)| (kind, error_name(kind), finished(&mut self.outputs, schema))).collect()
     }
 
-    fn method(
-        &mut self,
-        procedure: &Procedure,
-        examples: &[Example],
-        errors: &ErrorSchemas,
-    ) -> Result<Value, String> {
+    fn method(&mut self, procedure: &Procedure, errors: &ErrorSchemas) -> Result<Value, String> {
         let name = procedure.name;
         let input = (procedure.shape.input)(&mut self.inputs).to_value();
         let input = finished(&mut self.inputs, input);
@@ -122,7 +96,7 @@ impl Types {
         let output = finished(&mut self.outputs, output);
         let description = input["description"].as_str().ok_or(format!("{name} lacks a description"))?;
         let fields = fields(&input);
-        let examples = examples.iter().filter(|example| example.method == name);
+        let examples = procedure.examples.iter().map(|example| shown(example, name));
         let mut method = json!({
             "name": name,
             "summary": description.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.'),
@@ -138,7 +112,7 @@ impl Types {
             },
             "errors": method_errors(procedure, errors),
             "x-error-data-schema": true,
-            "examples": examples.map(Example::pairing).collect::<Vec<_>>(),
+            "examples": examples.collect::<Result<Vec<_>, _>>()?,
             "x-kind": match procedure.effect {
                 Effect::Query => "query",
                 Effect::Mutation => "mutation",
@@ -194,10 +168,14 @@ fn subscription_id() -> Value {
 }
 
 /// The method that ends a subscription. jsonrpsee answers it, so no kind of ours comes of it.
-fn ending(procedure: &Procedure, channel: Channel, examples: &[Example]) -> Value {
+fn ending(procedure: &Procedure, channel: Channel) -> Result<Value, String> {
     let name = procedure.name;
-    let examples = examples.iter().filter(|example| example.method == channel.unsubscribe);
-    json!({
+    let examples = procedure.examples.iter().map(|example| {
+        let number = json_of(example.result, name)?;
+        Ok(pairing("no more of it", json!([{ "name": "subscription", "value": number }]), true.into()))
+    });
+    let examples = examples.collect::<Result<Vec<_>, String>>()?;
+    Ok(json!({
         "name": channel.unsubscribe,
         "summary": format!("Ends a subscription of `{name}`"),
         "description": format!(
@@ -207,27 +185,32 @@ fn ending(procedure: &Procedure, channel: Channel, examples: &[Example]) -> Valu
         "params": [subscription_id()],
         "result": { "name": "ended", "schema": { "type": "boolean" } },
         "errors": [],
-        "examples": examples.map(Example::pairing).collect::<Vec<_>>(),
+        "examples": examples,
         "x-kind": "subscription",
         "x-role": procedure.role,
         "x-ends": name,
-    })
+    }))
 }
 
-impl Example {
-    fn pairing(&self) -> Value {
-        let params = self.params.iter();
-        let params: Vec<_> = params.map(|(name, value)| json!({ "name": name, "value": value })).collect();
-        let mut pairing = json!({
-            "name": self.name,
-            "params": params,
-            "result": { "name": "result", "value": self.result },
-        });
-        if let Some(told) = &self.notification {
-            pairing["x-notification"] = told.clone();
-        }
-        pairing
+/// An example as OpenRPC wants it. `method` is for the fault.
+fn shown(example: &Example, method: &str) -> Result<Value, String> {
+    let params = json_of(example.params, method)?;
+    let params =
+        params.as_object().ok_or_else(|| format!("an example of {method} has params that are no object"))?;
+    let params = params.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let mut shown = pairing(example.name, params, json_of(example.result, method)?);
+    if let Some(told) = example.notification {
+        shown["x-notification"] = json_of(told, method)?;
     }
+    Ok(shown)
+}
+
+fn pairing(name: &str, params: Value, result: Value) -> Value {
+    json!({ "name": name, "params": params, "result": { "name": "result", "value": result } })
+}
+
+fn json_of(text: &str, method: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("an example of {method}: {error}"))
 }
 
 /// An input's fields as content descriptors, the required first, as OpenRPC wants them.
@@ -315,7 +298,7 @@ fn tidy(schema: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use schemars::JsonSchema;
-    use serde::Serialize;
+    use serde::{Deserialize, Serialize};
 
     use super::*;
     use crate::domain::Role;
@@ -348,19 +331,23 @@ mod tests {
     #[test]
     fn a_name_with_two_schemas_is_refused() {
         // What goes in may lack its name, what comes out has one or `null`.
-        let fault = document(&[toy::<ToyInput, _>(|| Colour { name: None })], "[]").unwrap_err();
+        let fault = document(&[toy::<ToyInput, _>(|| Colour { name: None })]).unwrap_err();
         assert!(fault.starts_with("Colour has two schemas"), "{fault}");
-        assert!(document(&[toy::<ToyInput, _>(|| true)], "[]").is_ok());
+        assert!(document(&[toy::<ToyInput, _>(|| true)]).is_ok());
     }
 
     #[test]
-    fn a_procedure_must_be_described_and_an_example_have_one() {
-        let fault = document(&[toy::<Undescribed, _>(|| true)], "[]").unwrap_err();
+    fn a_procedure_must_be_described_and_its_examples_be_json() {
+        const BROKEN: &[Example] = &[Example::new("x", "{}", "tru")];
+        const LISTED: &[Example] = &[Example::new("x", "[]", "true")];
+        let fault = document(&[toy::<Undescribed, _>(|| true)]).unwrap_err();
         assert_eq!(fault, "toy.show lacks a description");
-        let stray = r#"[{ "method": "toy.hide", "name": "x", "params": {}, "result": null }]"#;
-        let fault = document(&[toy::<ToyInput, _>(|| true)], stray).unwrap_err();
-        assert_eq!(fault, "an example is of toy.hide, which does not exist");
+        let broken = toy::<ToyInput, _>(|| true).with_examples(BROKEN);
+        let fault = document(&[broken]).unwrap_err();
+        assert!(fault.starts_with("an example of toy.show: "), "{fault}");
+        let listed = toy::<ToyInput, _>(|| true).with_examples(LISTED);
+        assert_eq!(document(&[listed]).unwrap_err(), "an example of toy.show has params that are no object");
         let keyless = toy::<ToyInput, _>(|| true).repeatable_by("key");
-        assert_eq!(document(&[keyless], "[]").unwrap_err(), "toy.show has no field key");
+        assert_eq!(document(&[keyless]).unwrap_err(), "toy.show has no field key");
     }
 }

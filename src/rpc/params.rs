@@ -2,7 +2,7 @@
 //!
 //! A name that stands twice in an object is refused: which of the two was meant can't be told, and a proxy may have
 //! taken the other. `serde_json::Value` would take the last, and has names of its own with which an object could
-//! pass for something else. Not here: which fields a procedure knows (`procedure`).
+//! pass for something else. Not here: which fields a procedure knows (`input`).
 
 use std::fmt;
 
@@ -15,8 +15,22 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
+/// The input object, from its four spellings: itself; absent, `null` or `[]`, which are `{}`; and `[ {…} ]`.
+pub(super) fn object(params: &Params<'_>) -> Result<Map<String, Value>, Error> {
+    match parsed(params)? {
+        Value::Object(object) => Ok(object),
+        Value::Null => Ok(Map::new()),
+        Value::Array(mut items) if items.len() <= 1 => match items.pop() {
+            None => Ok(Map::new()),
+            Some(Value::Object(object)) => Ok(object),
+            Some(_) => Err(Error::invalid("", "params must be an object")),
+        },
+        _ => Err(Error::invalid("", "params must be an object")),
+    }
+}
+
 /// Params, whatever their form; absent ones are `null`.
-pub(super) fn parsed(params: &Params<'_>) -> Result<Value, Error> {
+fn parsed(params: &Params<'_>) -> Result<Value, Error> {
     let sent = params.as_str().unwrap_or("null");
     serde_json::from_str::<Unambiguous>(sent).map(|params| params.0).map_err(|error| {
         let told = error.to_string();

@@ -2,16 +2,17 @@
 //!
 //! The table of procedures is the one source of dispatch, authorisation and the published schema; each namespace
 //! (`payment.rs`, `todo.rs`, …) lists its own lines of it. What a procedure does is said once, in the doc comment of
-//! its input. Not here: JSON-RPC itself, which is the envelope's.
+//! its input. Not here: JSON-RPC itself (`envelope`, `module`), and how params become an input (`input`).
 
 use std::{any::Any, borrow::Cow, collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use tracing::Instrument;
 
+use super::{idempotency, input::InputFields};
 use crate::{
     App,
     auth::Caller,
@@ -51,12 +52,14 @@ pub struct Channel {
     pub unsubscribe: &'static str,
 }
 
-/// An answer, or what a notification tells, encoded.
-pub type Answer = Result<Box<RawValue>, Error>;
+/// What a call comes to, or what a notification tells, encoded.
+pub type Outcome = Result<Box<RawValue>, Error>;
 /// What a subscription will tell.
-pub type Feed = BoxStream<'static, Answer>;
+pub type Feed = BoxStream<'static, Outcome>;
 
-type Work<T> = dyn Fn(Call, Value) -> BoxFuture<'static, Result<T, Error>> + Send + Sync;
+/// An input before it has its type.
+type Object = Map<String, Value>;
+type Work<T> = dyn Fn(Call, Object) -> BoxFuture<'static, Result<T, Error>> + Send + Sync;
 
 #[derive(Clone)]
 enum Handler {
@@ -77,6 +80,10 @@ pub struct Procedure {
     pub errors: &'static [Kind],
     /// The optional field of the input without which a mutation must not be repeated blindly.
     pub repeat_key: Option<&'static str>,
+    /// The fields of the input, or of a mutation's answer, whose ids the log keeps of a call.
+    pub logged: &'static [&'static str],
+    /// Calls with their answers, for the reader of the published document.
+    pub examples: &'static [Example],
     /// The types of its input and output.
     pub shape: Shape,
     input: Arc<InputFields>,
@@ -94,10 +101,29 @@ pub struct Shape {
     pub output: fn(&mut SchemaGenerator) -> Schema,
 }
 
-/// The names of an input's fields, to tell an unknown or a missing one by name.
-struct InputFields {
-    known: Vec<String>,
-    required: Vec<String>,
+/// A call with its answer, as JSON. Each procedure's stand in its own file; a test holds them against a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// What it shows.
+    pub name: &'static str,
+    /// The input.
+    pub params: &'static str,
+    /// The answer; of a subscription its number.
+    pub result: &'static str,
+    /// What the first notification of a subscription tells.
+    pub notification: Option<&'static str>,
+}
+
+impl Example {
+    /// A call with its answer.
+    pub const fn new(name: &'static str, params: &'static str, result: &'static str) -> Self {
+        Self { name, params, result, notification: None }
+    }
+
+    /// The same, of a subscription, with what it tells first.
+    pub const fn telling(self, notification: &'static str) -> Self {
+        Self { notification: Some(notification), ..self }
+    }
 }
 
 /// What every procedure can fail with.
@@ -109,9 +135,6 @@ pub const COMMON_ERRORS: &[Kind] = &[
     Kind::Busy,
     Kind::Internal,
 ];
-
-/// The longest reason given for a wrong field: room for every word of our longest vocabulary.
-const REASON_MAX_CHARS: usize = 300;
 
 impl Procedure {
     /// A procedure that only looks.
@@ -153,10 +176,10 @@ impl Procedure {
     {
         let (input, run) = (Arc::new(InputFields::of::<I>()), Arc::new(run));
         let fields = Arc::clone(&input);
-        let handler = move |call: Call, params: Value| {
+        let handler = move |call: Call, object: Object| {
             let (fields, run) = (Arc::clone(&fields), Arc::clone(&run));
             async move {
-                let told = run(call, fields.decode(params)?).await?;
+                let told = run(call, fields.decode(object)?).await?;
                 Ok(told.map(|item| item.and_then(|item| encoded(&item))).boxed())
             }
             .boxed()
@@ -180,9 +203,9 @@ impl Procedure {
     {
         let (input, run) = (Arc::new(InputFields::of::<I>()), Arc::new(run));
         let fields = Arc::clone(&input);
-        let handler = move |call: Call, params: Value| {
+        let handler = move |call: Call, object: Object| {
             let (fields, run) = (Arc::clone(&fields), Arc::clone(&run));
-            async move { encoded(&run(call, fields.decode(params)?).await?) }.boxed()
+            async move { encoded(&run(call, fields.decode(object)?).await?) }.boxed()
         };
         Self::new::<I, O>(name, effect, role, errors, input, Handler::Answers(Arc::new(handler)))
     }
@@ -197,7 +220,18 @@ impl Procedure {
     ) -> Self {
         let output: fn(&mut SchemaGenerator) -> Schema = SchemaGenerator::subschema_for::<O>;
         let shape = Shape { input_name: I::schema_name, input: I::json_schema, output };
-        Self { name, effect, role, errors, repeat_key: None, shape, input, handler }
+        Self {
+            name,
+            effect,
+            role,
+            errors,
+            repeat_key: None,
+            logged: &[],
+            examples: &[],
+            shape,
+            input,
+            handler,
+        }
     }
 
     /// Says that only a call with this field of the input may be repeated blindly. Any other mutation may.
@@ -205,28 +239,36 @@ impl Procedure {
         Self { repeat_key: Some(field), ..self }
     }
 
+    /// Gives the published document its examples.
+    pub fn with_examples(self, examples: &'static [Example]) -> Self {
+        Self { examples, ..self }
+    }
+
+    /// Says which ids the log keeps of a call: the fields of these names, in the input, else in a mutation's answer.
+    pub fn logging(self, fields: &'static [&'static str]) -> Self {
+        Self { logged: fields, ..self }
+    }
+
+    /// Whether the HTTP header `Idempotency-Key` means something to it.
+    pub(super) fn takes_idempotency_key(&self) -> bool {
+        self.input.has(idempotency::FIELD)
+    }
+
     /// The input's field names, in the order they are declared.
     pub fn fields(&self) -> &[String] {
         &self.input.known
     }
 
-    /// Authorises the caller and runs the procedure. A mutation runs in a task of its own, which the caller
-    /// merely awaits, so it finishes even if the caller hangs up; a panic becomes an error in either case.
-    pub async fn call(
-        &self,
-        app: Arc<App>,
-        caller: Option<Caller>,
-        request_id: RequestId,
-        params: Value,
-    ) -> Answer {
-        let caller = self.admitted(caller)?;
+    /// Runs the procedure for a caller who was [admitted](Self::admit). A mutation runs in a task of its own, which the
+    /// caller merely awaits, so it finishes even if the caller hangs up; a panic becomes an error in either case.
+    pub(super) async fn call(&self, call: Call, input: Object) -> Outcome {
         let name = self.name;
         let Handler::Answers(handler) = &self.handler else {
             return Err(Error::internal(format!("{name} was called and not subscribed to")));
         };
-        let logged_as = request_id.clone();
-        let tasks = app.tasks.clone();
-        let work = handler(Call { app, caller, request_id }, params);
+        let logged_as = call.request_id.clone();
+        let tasks = call.app.tasks.clone();
+        let work = handler(call, input);
         // Logged in here, since nobody may be left to see how a mutation ends.
         let work = async move {
             let answer = AssertUnwindSafe(work).catch_unwind().await;
@@ -243,22 +285,15 @@ impl Procedure {
         }
     }
 
-    /// Authorises the caller and begins a subscription. A panic becomes an error, as does one of the stream, which
-    /// then ends.
-    pub async fn subscribe(
-        &self,
-        app: Arc<App>,
-        caller: Option<Caller>,
-        request_id: RequestId,
-        params: Value,
-    ) -> Result<Feed, Error> {
-        let caller = self.admitted(caller)?;
+    /// Begins a subscription for a caller who was [admitted](Self::admit). A panic becomes an error, as does one of
+    /// the stream, which then ends.
+    pub(super) async fn subscribe(&self, call: Call, input: Object) -> Result<Feed, Error> {
         let name = self.name;
         let Handler::Tells(handler) = &self.handler else {
             return Err(Error::internal(format!("{name} was subscribed to and not called")));
         };
-        let logged_as = request_id.clone();
-        let work = handler(Call { app, caller, request_id }, params);
+        let logged_as = call.request_id.clone();
+        let work = handler(call, input);
         let feed = AssertUnwindSafe(work).catch_unwind().await;
         let feed = feed.unwrap_or_else(|panic| Err(Error::internal(panic_story(name, &*panic))));
         let feed = feed.inspect_err(|error| log_fault(error, &logged_as))?;
@@ -270,7 +305,8 @@ impl Procedure {
         Ok(told.boxed())
     }
 
-    fn admitted(&self, caller: Option<Caller>) -> Result<Caller, Error> {
+    /// The caller, if they may call this. Asked before anything they sent is looked at.
+    pub(super) fn admit(&self, caller: Option<Caller>) -> Result<Caller, Error> {
         let caller = caller.filter(|caller| !caller.has_expired()).ok_or(Error::Unauthorized)?;
         if !caller.role.covers(self.role) {
             return Err(Error::Forbidden { required: self.role });
@@ -279,7 +315,7 @@ impl Procedure {
     }
 }
 
-fn encoded(value: &impl Serialize) -> Answer {
+fn encoded(value: &impl Serialize) -> Outcome {
     serde_json::value::to_raw_value(value)
         .map_err(|error| Error::internal(format!("an answer could not be encoded: {error}")))
 }
@@ -296,57 +332,6 @@ fn panic_story(name: &str, panic: &(dyn Any + Send)) -> String {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
     format!("{name} panicked: {said}")
-}
-
-impl InputFields {
-    fn of<I: JsonSchema>() -> Self {
-        let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<I>().to_value();
-        let known = schema["properties"].as_object().map(|fields| fields.keys().cloned().collect());
-        let required = serde_json::from_value(schema["required"].clone());
-        Self { known: known.unwrap_or_default(), required: required.unwrap_or_default() }
-    }
-
-    /// Params as JSON-RPC clients spell them, to the input object; then to the input itself.
-    fn decode<I: DeserializeOwned>(&self, params: Value) -> Result<I, Error> {
-        let object = as_object(params)?;
-        if let Some(unknown) = object.keys().find(|key| !self.known.contains(key)) {
-            let hint =
-                self.nearest(unknown).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            let shown: String = unknown.chars().take(64).collect();
-            return Err(Error::invalid(shown, format!("is not a field of this procedure{hint}")));
-        }
-        if let Some(missing) = self.required.iter().find(|name| !object.contains_key(*name)) {
-            return Err(Error::invalid(missing, "is required"));
-        }
-        serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
-            let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            // serde repeats an unknown word in full, however long it is.
-            let reason: String = error.into_inner().to_string().chars().take(REASON_MAX_CHARS).collect();
-            Error::invalid(path, reason)
-        })
-    }
-
-    fn nearest(&self, unknown: &str) -> Option<&str> {
-        let unknown = unknown.to_ascii_lowercase();
-        let alike = |name: &&String| strsim::jaro_winkler(&name.to_ascii_lowercase(), &unknown);
-        let best = self.known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
-        Some(best.as_str())
-    }
-}
-
-/// The four spellings of params: the input object itself; absent, `null` or `[]`, which are `{}`; and `[ {…} ]`.
-fn as_object(params: Value) -> Result<Map<String, Value>, Error> {
-    match params {
-        Value::Object(object) => Ok(object),
-        Value::Null => Ok(Map::new()),
-        Value::Array(mut items) if items.len() <= 1 => match items.pop() {
-            None => Ok(Map::new()),
-            Some(Value::Object(object)) => Ok(object),
-            Some(_) => Err(Error::invalid("", "params must be an object")),
-        },
-        _ => Err(Error::invalid("", "params must be an object")),
-    }
 }
 
 /// Every procedure, by name. Fails on a name used twice.

@@ -16,11 +16,9 @@ use jsonrpsee::{
 use tracing::Instrument;
 
 use super::{
+    call::{Failure, error_object, note_subject_of, prepare},
     caller::Identity,
-    module::{Failure, error_object},
-    params::parsed,
     procedure::{Channel, Feed, Procedure},
-    record::note_payment,
 };
 use crate::{App, auth::Tokens, error::Error, listener::RequestId};
 
@@ -82,10 +80,9 @@ async fn begin(
     extensions: &Extensions,
     request_id: RequestId,
 ) -> Result<Feed, Error> {
-    let caller = Identity::of(extensions).caller()?;
-    let params = parsed(params)?;
-    note_payment(params["paymentId"].as_str());
-    procedure.subscribe(app, caller, request_id, params).await
+    let (call, input) = prepare(procedure, app, params, extensions, request_id)?;
+    note_subject_of(procedure, &input);
+    procedure.subscribe(call, input).await
 }
 
 /// Sends what there is to tell, until there is no more or an error.

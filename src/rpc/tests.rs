@@ -5,9 +5,10 @@
 
 mod access;
 mod batches;
+mod call_log;
 mod failures;
+mod idempotency;
 mod origins;
-mod records;
 mod sockets;
 mod subscriptions;
 #[allow(dead_code, reason = "shared with `tests/it`, which uses more of it")]
@@ -41,7 +42,7 @@ use crate::{
     calmony::client::Client,
     domain::{AgencyId, Label, Role, Timestamp, TokenId},
     error::{Error, Kind},
-    ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
+    ledger::{DatabaseUrl, Ledger, migrate, tables::AgencyRow},
     listener,
 };
 use wire::{PATIENCE, Reply, Wire};
@@ -53,6 +54,7 @@ struct Board {
     running: AtomicUsize,
     most_at_once: AtomicUsize,
     ticks: AtomicUsize,
+    big_answers: AtomicUsize,
 }
 
 impl Board {
@@ -125,12 +127,25 @@ struct Size {
 #[serde(rename_all = "camelCase")]
 struct Marked {
     name: String,
-    ledger_entry_id: Option<String>,
+    toy_id: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Find {
+    toy_id: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Keyed {
+    idempotency_key: Option<String>,
 }
 
 /// One of each kind of behaviour.
 fn table(board: &Arc<Board>) -> Vec<Procedure> {
     let (looked, marked, ticked) = (Arc::clone(board), Arc::clone(board), Arc::clone(board));
+    let big = Arc::clone(board);
     vec![
         Procedure::query("toy.echo", Role::Agent, &[], async |call, input: EchoInput| {
             let _ = input.amount_pence;
@@ -156,10 +171,15 @@ fn table(board: &Arc<Board>) -> Vec<Procedure> {
                 board.note(format!("mark {}", input.name));
                 tokio::time::sleep(Duration::from_millis(input.ms.unwrap_or(0))).await;
                 board.note(format!("marked {}", input.name));
-                let ledger_entry_id = Some("01890a5d-ac96-774b-bcce-b302099a8057".to_owned());
-                Ok(Marked { name: input.name, ledger_entry_id })
+                Ok(Marked { name: input.name, toy_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned() })
             }
-        }),
+        })
+        .logging(&["toyId"]),
+        Procedure::query("toy.find", Role::Agent, &[], async |_, input: Find| {
+            Err::<(), _>(Error::not_found("toy", input.toy_id))
+        })
+        .logging(&["toyId"]),
+        Procedure::mutation("toy.keyed", Role::Agent, &[], async |_, input: Keyed| Ok(input.idempotency_key)),
         Procedure::query("toy.panic", Role::Agent, &[], async |_, _: Nothing| {
             panic!("in a query");
             #[allow(unreachable_code, reason = "it names the output")]
@@ -200,7 +220,10 @@ fn table(board: &Arc<Board>) -> Vec<Procedure> {
                 }
             },
         ),
-        Procedure::query("toy.big", Role::Agent, &[], async |_, input: Size| Ok("x".repeat(input.bytes))),
+        Procedure::query("toy.big", Role::Agent, &[], move |_, input: Size| {
+            big.big_answers.fetch_add(1, Ordering::SeqCst);
+            async move { Ok("x".repeat(input.bytes)) }
+        }),
     ]
 }
 
@@ -263,7 +286,8 @@ impl Server {
         let service = service(Arc::clone(&app), table(&board), others(), settings, shutdown.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let task = tokio::spawn(listener::serve(listener, service, shutdown.clone()));
+        let task =
+            tokio::spawn(listener::serve(listener::Limits::default(), listener, service, shutdown.clone()));
         Self { addr, app, board, agency, admin, agent, agent_id, shutdown, task, _folder: folder }
     }
 

@@ -21,7 +21,7 @@ async fn a_connection_serves_many_requests_pipelined_ones_too() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_at_the_limit_and_not_before() {
-    let limits = Limits { idle_timeout: ms(700), ..Limits::default() };
+    let limits = Limits { keep_alive: ms(700), ..Limits::default() };
     let server = Server::start(limits).await;
     let mut client = server.client().await;
     let mut silent = server.client().await;
@@ -41,44 +41,60 @@ async fn an_idle_connection_is_closed_at_the_limit_and_not_before() {
 
 #[tokio::test]
 async fn a_request_in_hand_is_neither_idle_nor_slow() {
-    let limits = Limits { idle_timeout: ms(150), head_timeout: ms(150), ..Limits::default() };
+    let limits = Limits { keep_alive: ms(150), head_timeout: ms(150), ..Limits::default() };
     let server = Server::start(limits).await;
     assert_eq!(server.client().await.get("/slow").await.body, "slow");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn one_connection_too_many_waits_for_a_slot() {
+async fn one_connection_too_many_is_told_so() {
     let server = Server::start(Limits { max_connections: 2, ..Limits::default() }).await;
     let (mut first, mut second) = (server.client().await, server.client().await);
     assert_eq!(first.get("/hello").await.status(), "200");
     assert_eq!(second.get("/hello").await.status(), "200");
 
     let mut third = server.client().await;
-    third.send("GET /hello HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    assert!(third.is_quiet_for(ms(300)).await);
+    let refused = third.get("/hello").await;
+    assert_eq!(
+        (refused.status(), refused.header("connection"), refused.header("retry-after")),
+        ("503", Some("close"), Some("1"))
+    );
+    assert!(refused.body.contains("connections") && refused.header("x-request-id").is_some(), "{refused:?}");
+    assert_eq!(third.rest().await, b"");
+    // Those that it has go on, and a place that was given back is taken again.
+    assert_eq!(second.get("/hello").await.status(), "200");
     drop(first);
-    assert_eq!(third.reply().await.status(), "200");
+    server.until_taken().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_and_says_nothing_is_left_at_once() {
+    let server = Server::start(Limits { max_connections: 1, ..Limits::default() }).await;
+    let mut first = server.client().await;
+    assert_eq!(first.get("/hello").await.status(), "200");
+    let mut silent = server.client().await;
+    assert_eq!(silent.rest().await, b"");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_reader_that_never_reads_is_cut() {
-    let limits = Limits { write_stall_timeout: ms(400), max_connections: 1, ..Limits::default() };
+    let limits = Limits { write_timeout: ms(400), max_connections: 1, ..Limits::default() };
     let server = Server::start(limits).await;
     let mut stalled = server.client().await;
     stalled.send("GET /huge HTTP/1.1\r\nhost: test\r\n\r\n").await;
 
     // The only slot is taken until the stalled reader is gone.
-    let mut next = server.client().await;
-    assert_eq!(next.get("/hello").await.status(), "200");
+    server.until_taken().await;
     assert!(stalled.rest().await.len() < HUGE_BYTES);
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_reader_that_reads_gets_a_huge_answer_whole() {
-    let server = Server::start(Limits { write_stall_timeout: ms(7_000), ..Limits::default() }).await;
+    let server = Server::start(Limits { write_timeout: ms(7_000), ..Limits::default() }).await;
     let mut client = server.client().await;
     assert_eq!(client.get("/huge").await.body.len(), HUGE_BYTES);
     assert_eq!(client.get("/hello").await.status(), "200");
@@ -88,9 +104,9 @@ async fn a_reader_that_reads_gets_a_huge_answer_whole() {
 #[tokio::test]
 async fn an_upgraded_connection_outlives_the_limits_but_keeps_its_slot() {
     let limits = Limits {
-        idle_timeout: ms(200),
+        keep_alive: ms(200),
         head_timeout: ms(200),
-        write_stall_timeout: ms(200),
+        write_timeout: ms(200),
         max_connections: 1,
         ..Limits::default()
     };
@@ -108,11 +124,9 @@ async fn an_upgraded_connection_outlives_the_limits_but_keeps_its_slot() {
         timeout(PATIENCE, client.0.read_exact(&mut echoed)).await.unwrap().unwrap();
         assert_eq!(&echoed, word);
     }
-    let mut waiting = server.client().await;
-    waiting.send("GET /hello HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    assert!(waiting.is_quiet_for(ms(300)).await);
+    assert_eq!(server.client().await.get("/hello").await.status(), "503");
     drop(client);
-    assert_eq!(waiting.reply().await.status(), "200");
+    server.until_taken().await;
     server.stop().await;
 }
 

@@ -21,9 +21,7 @@ async fn sixty_four_fields_pass_and_one_more_is_431() {
     assert_eq!(client.reply().await.status(), "200");
 
     client.send(fields(65)).await;
-    let refused = client.reply().await;
-    assert_eq!(refused.status(), "431");
-    assert!(refused.header("x-request-id").is_some_and(|id| RequestId::parse(id).is_some()), "{refused:?}");
+    assert_eq!(client.reply().await.status(), "431");
     assert_eq!(client.rest().await, b"");
     drop(client);
     server.stop().await;
@@ -58,9 +56,7 @@ async fn a_malformed_request_line_is_400() {
     let server = Server::start(Limits::default()).await;
     let mut client = server.client().await;
     client.send("ceci n'est pas une requête\r\n\r\n").await;
-    let refused = client.reply().await;
-    assert_eq!(refused.status(), "400");
-    assert!(refused.header("x-request-id").is_some_and(|id| RequestId::parse(id).is_some()), "{refused:?}");
+    assert_eq!(client.reply().await.status(), "400");
     assert_eq!(client.rest().await, b"");
     drop(client);
     server.stop().await;
@@ -88,7 +84,7 @@ async fn a_dripping_head_is_cut_at_its_limit_however_long_idling_may_last() {
 
 #[tokio::test]
 async fn a_head_may_take_longer_than_idling_may_last() {
-    let limits = Limits { idle_timeout: ms(300), ..Limits::default() };
+    let limits = Limits { keep_alive: ms(300), ..Limits::default() };
     let server = Server::start(limits).await;
     let mut client = server.client().await;
     client.send("GET /hello HTTP/1.1\r\n").await;

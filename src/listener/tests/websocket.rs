@@ -22,8 +22,8 @@ async fn a_websocket_works_outlives_the_limits_and_ends_with_the_stop_handle() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let limits = Limits { idle_timeout: ms(200), head_timeout: ms(200), ..Limits::default() };
-    let task = tokio::spawn(serve_with(limits, listener, service, shutdown.clone()));
+    let limits = Limits { keep_alive: ms(200), head_timeout: ms(200), ..Limits::default() };
+    let task = tokio::spawn(serve(limits, listener, service, shutdown.clone()));
 
     let socket = WsClientBuilder::default().build(format!("ws://{addr}")).await.unwrap();
     for n in 1..3 {

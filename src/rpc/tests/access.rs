@@ -58,20 +58,3 @@ async fn a_revoked_or_expired_token_counts_no_more() {
     tokio::time::sleep(Duration::from_millis(450)).await;
     assert_eq!(outcome_of(&server, &head, "toy.all").await, "UNAUTHORIZED");
 }
-
-#[tokio::test]
-async fn a_token_revoked_during_a_batch_counts_no_more_in_it() {
-    let server = Arc::new(Server::start().await);
-    let mut wire = server.wire().await;
-    let entries = [
-        request(1, "toy.mark", json!({ "name": "a", "ms": 300 })),
-        request(2, "toy.mark", json!({ "name": "b" })),
-    ];
-    let token = server.agent.clone();
-    let answers = tokio::spawn(async move { wire.post(&token, &batch(&entries)).await });
-    server.board.until("mark a").await;
-    server.app.tokens.revoke(server.agent_id, None).await.unwrap();
-    let answers = answers.await.unwrap().json();
-    assert_eq!(answers[0]["result"]["name"], "a");
-    assert_eq!(answers[1]["error"]["data"]["kind"], "UNAUTHORIZED");
-}

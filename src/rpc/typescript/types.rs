@@ -98,12 +98,14 @@ pub(super) fn declare(
     let object = schema.as_object().ok_or_else(unknown)?;
     let description = schema["description"].as_str().unwrap_or_default();
     match shape(object).as_slice() {
-        ["properties", "required", "type"] | ["properties", "type"] => {
+        ["properties", "required", "type"] | ["properties", "type"] | ["type"]
+            if object["type"] == "object" =>
+        {
             let required = object.get("required").and_then(Value::as_array);
             let is_required =
                 |field: &str| required.is_some_and(|names| names.iter().any(|name| name == field));
             _ = write!(types, "\n{}export interface {name} {{\n", doc(description, ""));
-            for (field, schema) in object["properties"].as_object().ok_or_else(unknown)? {
+            for (field, schema) in object.get("properties").and_then(Value::as_object).into_iter().flatten() {
                 let mark = if is_required(field) { "" } else { "?" };
                 types.push_str(&doc(schema["description"].as_str().unwrap_or_default(), "  "));
                 _ = writeln!(types, "  {field}{mark}: {};", of(schema, &format!("{name}.{field}"))?);

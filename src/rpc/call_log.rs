@@ -1,20 +1,22 @@
-//! The record of one call: its span, its log line, its figures.
+//! What is kept of one call: its span, its log line, its figures.
 //!
 //! Written when the call ends, however it ends, hence by `Drop`. Never holds params, results or tokens, and only
-//! names of methods that exist: what a stranger sends must not become a label.
+//! names of methods that exist: what a stranger sends must not become a label. Of what a call is about it holds the
+//! ids that the procedure names for it ([`Procedure::logged`](super::procedure::Procedure::logged)).
 
 use std::time::Instant;
 
 use tracing::{Span, field::Empty};
+use uuid::Uuid;
 
 use super::caller::Identity;
-use crate::{domain::PaymentId, listener::RequestId};
+use crate::listener::RequestId;
 
 /// How a call ended that nobody waited for.
 const ABANDONED: &str = "abandoned";
 
 /// One call, from its start to its end.
-pub(super) struct Record {
+pub(super) struct CallLog {
     span: Span,
     method: &'static str,
     started: Instant,
@@ -23,7 +25,7 @@ pub(super) struct Record {
     notable: bool,
 }
 
-impl Record {
+impl CallLog {
     /// A call begins.
     pub(super) fn begin(
         method: &'static str,
@@ -33,7 +35,7 @@ impl Record {
     ) -> Self {
         let span = tracing::info_span!(
             "call", method, %request_id,
-            agency = Empty, token = Empty, payment = Empty, outcome = Empty, duration_ms = Empty,
+            agency = Empty, token = Empty, subject = Empty, outcome = Empty, duration_ms = Empty,
         );
         if let Some(caller) = identity.known() {
             span.record("agency", tracing::field::display(caller.agency_id));
@@ -54,7 +56,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for CallLog {
     fn drop(&mut self) {
         let (method, outcome, taken) = (self.method, self.outcome, self.started.elapsed());
         metrics::counter!("quittance_rpc_requests_total", "method" => method, "outcome" => outcome)
@@ -69,9 +71,10 @@ impl Drop for Record {
     }
 }
 
-/// Notes in the current call's span which payment it is about, where that is known and has the form of an id.
-pub(super) fn note_payment(id: Option<&str>) {
-    if let Some(id) = id.and_then(PaymentId::parse) {
-        Span::current().record("payment", tracing::field::display(id));
+/// Notes in the current call's span which row it is about. Only what has the form of an id of ours: callers may send
+/// anything under its name.
+pub(super) fn note_subject(id: &str) {
+    if let Ok(id) = Uuid::try_parse(id) {
+        Span::current().record("subject", tracing::field::display(id));
     }
 }

@@ -23,13 +23,13 @@ const BURST_FACTOR: u32 = 2;
 const CHECKS_BETWEEN_SWEEPS: u32 = 4_096;
 
 /// The rates of all tokens.
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     limiter: DefaultKeyedRateLimiter<TokenId>,
     clock: DefaultClock,
     checks: AtomicU32,
 }
 
-impl Pace {
+impl RateLimit {
     /// So many calls a second for each token; `None` for 0, which is no limit.
     pub(super) fn new(per_second: u32) -> Option<Self> {
         let per_second = NonZeroU32::new(per_second)?;
@@ -61,25 +61,25 @@ mod tests {
 
     #[test]
     fn a_burst_of_twice_the_rate_passes_then_the_token_waits_while_others_go_on() {
-        let pace = Pace::new(5).expect("5 is a limit");
+        let limit = RateLimit::new(5).expect("5 is a limit");
         let (eager, calm) = (TokenId::new(), TokenId::new());
-        assert!((0..10).all(|_| pace.check(eager).is_ok()));
-        let Err(Error::RateLimited { retry_after_ms }) = pace.check(eager) else { panic!("passed") };
+        assert!((0..10).all(|_| limit.check(eager).is_ok()));
+        let Err(Error::RateLimited { retry_after_ms }) = limit.check(eager) else { panic!("passed") };
         assert!((1..=201).contains(&retry_after_ms), "{retry_after_ms}");
-        assert!(pace.check(calm).is_ok());
+        assert!(limit.check(calm).is_ok());
     }
 
     #[test]
     fn zero_is_no_limit() {
-        assert!(Pace::new(0).is_none());
+        assert!(RateLimit::new(0).is_none());
     }
 
     #[test]
     fn rested_tokens_are_forgotten() {
-        let pace = Pace::new(u32::MAX / 4).expect("a limit");
+        let limit = RateLimit::new(u32::MAX / 4).expect("a limit");
         for _ in 0..CHECKS_BETWEEN_SWEEPS * 4 {
-            assert!(pace.check(TokenId::new()).is_ok());
+            assert!(limit.check(TokenId::new()).is_ok());
         }
-        assert!(pace.limiter.len() <= CHECKS_BETWEEN_SWEEPS as usize, "{}", pace.limiter.len());
+        assert!(limit.limiter.len() <= CHECKS_BETWEEN_SWEEPS as usize, "{}", limit.limiter.len());
     }
 }

@@ -1,9 +1,8 @@
-//! The counter every call passes: who asks, at what rate, in which order, with what outcome.
+//! What every call passes: who asks, at what rate, with what outcome.
 //!
 //! A layer around jsonrpsee's own service. It implements calls, batches and notifications, all three: a layer
-//! that leaves one to jsonrpsee leaves it unchecked. In a batch neighbouring queries run side by side; a mutation
-//! waits for everything before it and holds up everything after it. Notifications run like calls whose answer is
-//! dropped. Not here: what is asked (that is `module`'s) and how it came in (`http`).
+//! that leaves one to jsonrpsee leaves it unchecked. The entries of a batch run side by side. Notifications run like
+//! calls whose answer is dropped. Not here: what is asked (that is `module`'s) and how it came in (`http`).
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 
@@ -21,12 +20,12 @@ use tower::Layer;
 use tracing::Instrument;
 
 use super::{
-    batch::Answers,
+    batch,
+    call::{Failure, error_object},
+    call_log::CallLog,
     caller::Identity,
-    module::{Failure, Nature, error_object},
-    pace::Pace,
-    procedure::log_fault,
-    record::Record,
+    procedure::{Effect, log_fault},
+    rate_limit::RateLimit,
 };
 use crate::{App, error::Error, listener::RequestId};
 
@@ -42,35 +41,36 @@ pub(super) struct OverSocket;
 #[derive(Clone, Copy)]
 pub(super) struct NoReply;
 
-/// What all counters share.
-pub(super) struct Shared {
+/// What the middleware of all connections shares.
+pub(super) struct Common {
     pub(super) app: Arc<App>,
-    pub(super) natures: HashMap<&'static str, Nature>,
-    pub(super) pace: Option<Pace>,
+    /// What a call of each method does.
+    pub(super) effects: HashMap<&'static str, Effect>,
+    pub(super) rate_limit: Option<RateLimit>,
 }
 
-/// Puts a counter before each connection's service.
+/// Puts the middleware before each connection's service.
 #[derive(Clone)]
-pub(super) struct CounterLayer(pub(super) Arc<Shared>);
+pub(super) struct MiddlewareLayer(pub(super) Arc<Common>);
 
-impl<S> Layer<S> for CounterLayer {
-    type Service = Counter<S>;
+impl<S> Layer<S> for MiddlewareLayer {
+    type Service = Middleware<S>;
 
-    fn layer(&self, inner: S) -> Counter<S> {
+    fn layer(&self, inner: S) -> Middleware<S> {
         let at_once = Arc::new(Semaphore::new(CALLS_AT_ONCE_PER_CONNECTION));
-        Counter { inner, shared: Arc::clone(&self.0), at_once }
+        Middleware { inner, common: Arc::clone(&self.0), at_once }
     }
 }
 
-/// One connection's counter.
+/// One connection's middleware.
 #[derive(Clone)]
-pub(super) struct Counter<S> {
+pub(super) struct Middleware<S> {
     inner: S,
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     at_once: Arc<Semaphore>,
 }
 
-/// What every service under a counter must be.
+/// What every service under the middleware must be.
 pub(super) trait Inner:
     RpcServiceT<
         MethodResponse = MethodResponse,
@@ -95,27 +95,23 @@ impl<S> Inner for S where
 {
 }
 
-impl<S: Inner> Counter<S> {
+impl<S: Inner> Middleware<S> {
     async fn identify(&self, extensions: &Extensions) -> Identity {
-        Identity::look_up(&self.shared.app.tokens, extensions).await
-    }
-
-    fn nature(&self, method: &str) -> Nature {
-        self.shared.natures.get(method).copied().unwrap_or(Nature::Query)
+        Identity::look_up(&self.common.app.tokens, extensions).await
     }
 
     /// One call, whether it came alone, in a batch or as a notification.
     async fn serve(self, mut request: Request<'_>, identity: Identity, alone: bool) -> MethodResponse {
-        // Only a method that exists is named in records; the rest is what anybody may have sent.
-        let named = self.shared.natures.get_key_value(&*request.method);
-        let (method, nature) = named.map_or(("unknown", Nature::Query), |(name, nature)| (*name, *nature));
+        // Only a method that exists is named in the log; the rest is what anybody may have sent.
+        let named = self.common.effects.get_key_value(&*request.method);
+        let (method, effect) = named.map_or(("unknown", Effect::Query), |(name, effect)| (*name, *effect));
         let request_id = request.extensions.get::<RequestId>().cloned().unwrap_or_default();
-        let record = Record::begin(method, nature == Nature::Query, &identity, &request_id);
+        let log = CallLog::begin(method, effect == Effect::Query, &identity, &request_id);
         let failure = Failure::default();
         let id = request.id.clone().into_owned();
 
         let over_socket = request.extensions.get::<OverSocket>().is_some();
-        let refusal = self.refusal(nature, &identity, over_socket, alone, &failure, &request_id);
+        let refusal = self.refusal(effect, &identity, over_socket, alone, &failure, &request_id);
         let response = match refusal {
             Some(error) => MethodResponse::error(id, error),
             None => {
@@ -125,7 +121,7 @@ impl<S: Inner> Counter<S> {
                 let _turn = self.at_once.acquire().await;
                 // Within the future: a method that isn't async runs, and may panic, as it is called.
                 let work = AssertUnwindSafe(async { self.inner.call(request).await }).catch_unwind();
-                work.instrument(record.span()).await.unwrap_or_else(|_| {
+                work.instrument(log.span()).await.unwrap_or_else(|_| {
                     let error = Error::internal(format!("{method} panicked"));
                     log_fault(&error, &request_id);
                     failure.note(&error);
@@ -133,7 +129,7 @@ impl<S: Inner> Counter<S> {
                 })
             }
         };
-        record.end(outcome(&response, &failure));
+        log.end(outcome(&response, &failure));
         let mut extensions = Extensions::new();
         extensions.insert(failure);
         response.with_extensions(extensions)
@@ -142,21 +138,22 @@ impl<S: Inner> Counter<S> {
     /// Why a call is not made at all.
     fn refusal(
         &self,
-        nature: Nature,
+        effect: Effect,
         identity: &Identity,
         over_socket: bool,
         alone: bool,
         failure: &Failure,
         request_id: &RequestId,
     ) -> Option<ErrorObjectOwned> {
-        if let (Some(pace), Some(caller)) = (&self.shared.pace, identity.known())
-            && let Err(error) = pace.check(caller.token_id)
+        if let (Some(limit), Some(caller)) = (&self.common.rate_limit, identity.known())
+            && let Err(error) = limit.check(caller.token_id)
         {
             failure.note(&error);
             return Some(error_object(&error, request_id));
         }
         // jsonrpsee would answer a subscription twice in a batch, and with an internal error over HTTP.
-        (nature == Nature::Subscription && !(over_socket && alone)).then(|| {
+        let is_subscription = matches!(effect, Effect::Subscription(_));
+        (is_subscription && !(over_socket && alone)).then(|| {
             if matches!(identity, Identity::Nobody) {
                 failure.note(&Error::Unauthorized);
                 return error_object(&Error::Unauthorized, request_id);
@@ -181,33 +178,34 @@ fn outcome(response: &MethodResponse, failure: &Failure) -> &'static str {
     }
 }
 
-impl<S: Inner> RpcServiceT for Counter<S> {
+impl<S: Inner> RpcServiceT for Middleware<S> {
     type MethodResponse = MethodResponse;
     type BatchResponse = MethodResponse;
     type NotificationResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let counter = self.clone();
+        let middleware = self.clone();
         async move {
-            let identity = counter.identify(&request.extensions).await;
-            counter.serve(request, identity, true).await
+            let identity = middleware.identify(&request.extensions).await;
+            middleware.serve(request, identity, true).await
         }
     }
 
     fn notification<'a>(&self, told: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let counter = self.clone();
+        let middleware = self.clone();
         async move {
-            let identity = counter.identify(&told.extensions).await;
-            counter.serve(as_request(told), identity, false).await;
+            let identity = middleware.identify(&told.extensions).await;
+            middleware.serve(as_request(told), identity, false).await;
             no_reply()
         }
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let counter = self.clone();
+        let middleware = self.clone();
         async move {
-            let mut answers = Answers::default();
+            // One look for all entries: they begin at the same moment.
             let mut identity = None;
+            let mut entries: Vec<batch::Entry<'a>> = Vec::with_capacity(batch.len());
             for entry in batch {
                 let (request, id) = match entry {
                     Ok(BatchEntry::Call(request)) => {
@@ -217,27 +215,19 @@ impl<S: Inner> RpcServiceT for Counter<S> {
                     Ok(BatchEntry::Notification(told)) => (as_request(told), None),
                     Err(refused) => {
                         let (error, id) = refused.into_parts();
-                        answers.add(Some(id.clone().into_owned()), ready(MethodResponse::error(id, error)));
+                        let id = id.into_owned();
+                        entries.push(ready(Some((id.clone(), MethodResponse::error(id, error)))).boxed());
                         continue;
                     }
                 };
-                let waits = counter.nature(&request.method) == Nature::Mutation;
-                if waits {
-                    answers.gather().await;
-                }
                 let asks = match &identity {
-                    None => counter.identify(&request.extensions).await,
-                    Some(known) => {
-                        Identity::renewed(known, &counter.shared.app.tokens, &request.extensions).await
-                    }
+                    Some(known) => known,
+                    None => identity.insert(middleware.identify(&request.extensions).await),
                 };
-                answers.add(id, counter.clone().serve(request, asks.clone(), false));
-                identity = Some(asks);
-                if waits {
-                    answers.gather().await;
-                }
+                let work = middleware.clone().serve(request, asks.clone(), false);
+                entries.push(work.map(|response| id.map(|id| (id, response))).boxed());
             }
-            answers.finish().await.unwrap_or_else(no_reply)
+            batch::answer(entries).await.unwrap_or_else(no_reply)
         }
     }
 }

@@ -87,11 +87,48 @@ async fn a_call_leaves_one_line_with_who_what_and_how_long_and_no_secret() {
     assert_eq!(span["request_id"], reply.header("x-request-id").unwrap());
     assert_eq!(span["agency"], server.agency.to_string());
     assert_eq!(span["token"], server.agent_id.to_string());
-    assert_eq!(span["payment"], reply.json()["result"]["ledgerEntryId"]);
+    assert_eq!(span["subject"], reply.json()["result"]["toyId"]);
     assert_eq!(span["outcome"], "ok");
     assert!(span["duration_ms"].is_number());
     let all = format!("{lines:?}");
     assert!(!all.contains(&server.agent) && !all.contains("hush"), "{all}");
+}
+
+#[tokio::test]
+async fn a_call_is_logged_with_the_id_it_names_but_not_with_anything_else_in_its_place() {
+    let log = Log::default();
+    let _guard = logging_to(&log);
+    let server = Server::start().await;
+    for sent in ["01890a5d-ac96-774b-bcce-b302099a8057", "hush"] {
+        server.call("toy.find", json!({ "toyId": sent })).await;
+    }
+    let lines = log.lines();
+    let answered: Vec<_> = lines.iter().filter(|line| line["fields"]["message"] == "answered").collect();
+    assert_eq!(answered[0]["span"]["subject"], "01890a5d-ac96-774b-bcce-b302099a8057");
+    assert_eq!(answered[1]["span"].get("subject"), None);
+    assert!(!format!("{lines:?}").contains("hush"));
+}
+
+#[tokio::test]
+async fn a_refused_page_is_logged_once_with_the_setting_that_would_let_it_in() {
+    let log = Log::default();
+    let _guard = logging_to(&log);
+    let server = Server::start().await;
+    let call = request(1, "rpc.discover", json!({}));
+    for _ in 0..2 {
+        server.wire().await.post_with("origin: https://app.example\r\n", &call).await;
+        server.wire().await.upgrade("/rpc", "origin: https://app.example\r\n").await;
+    }
+    server.wire().await.post_with("origin: https://quittance.test\r\n", &call).await;
+    let lines: Vec<_> = log.lines().into_iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["fields"]["origin"], "https://app.example");
+    assert!(lines[0]["fields"]["message"].as_str().unwrap().contains("QUITTANCE_CORS_ORIGINS"));
+    // There is an end to what strangers can write into it.
+    for n in 0..200 {
+        server.wire().await.post_with(&format!("origin: https://{n}.example\r\n"), &call).await;
+    }
+    assert_eq!(log.lines().iter().filter(|line| line["level"] == "WARN").count(), 100);
 }
 
 #[tokio::test]
