@@ -192,6 +192,7 @@ export function createClient(options) {
       const messages = [];
       let wake = () => {};
       let over = false;
+      let opened = false;
       const end = () => {
         over = true;
         wake();
@@ -200,9 +201,10 @@ export function createClient(options) {
       const Socket = /** @type {import("./client.js").SocketConstructor} */ (options.WebSocket ?? WebSocket);
       const address = new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
       const socket = new Socket(address, ["quittance.v1", ...(token ? [`bearer.${token}`] : [])]);
-      socket.addEventListener("open", () =>
-        socket.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...input, since } })),
-      );
+      socket.addEventListener("open", () => {
+        opened = true;
+        socket.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...input, since } }));
+      });
       socket.addEventListener("message", ({ data }) => {
         if (over) return;
         // Whoever is this far behind gets the rest from the server later.
@@ -243,6 +245,15 @@ export function createClient(options) {
         socket.close();
       }
       if (signal?.aborted) continue;
+      if (!opened) {
+        // Why a socket was refused is hidden from pages; a call tells.
+        const ping = attempt("rpc.ping", {}, { ...call, batch: false });
+        await ping.catch((cause) => {
+          if (!(cause instanceof RpcError)) throw cause;
+          error = new RpcError(method, cause.code, cause.message, cause.data, cause.cause);
+        });
+        if (signal?.aborted) continue;
+      }
       const pause = pauseAfter(error, tried, (retry && retry.baseMs) || 250);
       if (pause === false || !patient || !(stood || tried < (retry.attempts ?? 3))) throw error;
       await sleep(Math.min(pause, MAX_PAUSE_MS / 2), signal);

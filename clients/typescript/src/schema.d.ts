@@ -93,13 +93,16 @@ export declare const AnomalyStatus: readonly ["open", "resolved"];
  * - `"payment.processing"`: The tenant paid and the money is on its way.
  * - `"payment.succeeded"`: Calmony Pay reported the money.
  * - `"payment.failed"`: The newest try failed.
- * - `"payment.refunded"`: All of the money went back.
+ * - `"payment.refunded"`: All of the money went back; or, where the status stays as it was, more of it than before.
  * - `"payment.manually_paid"`: An agent confirmed a payment made outside the platform.
+ * - `"payment.manual_payment_withdrawn"`: An admin said that such a confirmation was a mistake.
  * - `"payment.cancelled"`: An agent called the payment off.
  * - `"payment.checkout_renewed"`: A dead link was replaced.
  * - `"payment.card_limit_updated"`: The agency's card limit changed; the resource is the agency.
  * - `"payment.anomaly"`: Something strange was noticed.
- * - `"payment.anomaly_resolved"`: A person settled an anomaly.
+ * - `"payment.anomaly_resolved"`: A person settled an anomaly, or a withdrawal left nothing of it.
+ * - `"token.issued"`: A token was issued; the resource is the token.
+ * - `"token.revoked"`: A token was revoked; the resource is the token.
  */
 export type AuditAction = (typeof AuditAction)[number];
 /**
@@ -109,15 +112,18 @@ export type AuditAction = (typeof AuditAction)[number];
  * - `"payment.processing"`: The tenant paid and the money is on its way.
  * - `"payment.succeeded"`: Calmony Pay reported the money.
  * - `"payment.failed"`: The newest try failed.
- * - `"payment.refunded"`: All of the money went back.
+ * - `"payment.refunded"`: All of the money went back; or, where the status stays as it was, more of it than before.
  * - `"payment.manually_paid"`: An agent confirmed a payment made outside the platform.
+ * - `"payment.manual_payment_withdrawn"`: An admin said that such a confirmation was a mistake.
  * - `"payment.cancelled"`: An agent called the payment off.
  * - `"payment.checkout_renewed"`: A dead link was replaced.
  * - `"payment.card_limit_updated"`: The agency's card limit changed; the resource is the agency.
  * - `"payment.anomaly"`: Something strange was noticed.
- * - `"payment.anomaly_resolved"`: A person settled an anomaly.
+ * - `"payment.anomaly_resolved"`: A person settled an anomaly, or a withdrawal left nothing of it.
+ * - `"token.issued"`: A token was issued; the resource is the token.
+ * - `"token.revoked"`: A token was revoked; the resource is the token.
  */
-export declare const AuditAction: readonly ["payment.created", "payment.processing", "payment.succeeded", "payment.failed", "payment.refunded", "payment.manually_paid", "payment.cancelled", "payment.checkout_renewed", "payment.card_limit_updated", "payment.anomaly", "payment.anomaly_resolved"];
+export declare const AuditAction: readonly ["payment.created", "payment.processing", "payment.succeeded", "payment.failed", "payment.refunded", "payment.manually_paid", "payment.manual_payment_withdrawn", "payment.cancelled", "payment.checkout_renewed", "payment.card_limit_updated", "payment.anomaly", "payment.anomaly_resolved", "token.issued", "token.revoked"];
 
 /** One row of the audit log. */
 export interface AuditRow {
@@ -180,7 +186,7 @@ export interface CustomPaymentTask {
   id: string;
   /** What is charged for. */
   title: string;
-  /** How much the host platform has in mind, in pence. What is paid is the payment's own amount. */
+  /** How much it is for, in pence: what a payment of it must be. Without one, any amount. */
   amountPence: number | null;
   /** The host platform's tenancy. */
   tenancyId: string | null;
@@ -241,6 +247,8 @@ export interface InvalidParamsErrorData {
   path: string;
   /** What is wrong with it. */
   reason: string;
+  /** Of a place beyond the change feed's end: the number of the newest change, from which to go on. */
+  latest?: number;
   /** The answer's `x-request-id`, under which the log knows the call. */
   requestId: string;
 }
@@ -252,6 +260,8 @@ export interface InvalidTransitionErrorData {
   from: PaymentStatus;
   /** What was asked, as a participle. */
   asked: string;
+  /** The payment, where a link was asked for. */
+  ledgerEntryId?: string;
   /** The answer's `x-request-id`, under which the log knows the call. */
   requestId: string;
 }
@@ -343,6 +353,8 @@ export interface PaymentInFlightErrorData {
   kind: "PAYMENT_IN_FLIGHT";
   /** What was asked, as a participle. */
   asked: string;
+  /** The payment, where a link was asked for. */
+  ledgerEntryId?: string;
   /** The answer's `x-request-id`, under which the log knows the call. */
   requestId: string;
 }
@@ -420,6 +432,10 @@ export type PaymentType = (typeof PaymentType)[number];
  */
 export declare const PaymentType: readonly ["holding_deposit", "move_in_balance", "renewal_fee", "custom"];
 
+/** Nothing but that there is an answer. */
+export interface Pong {
+}
+
 /** Calmony Pay refused the payment, which is now `failed`. */
 export interface ProviderRejectedErrorData {
   kind: "PROVIDER_REJECTED";
@@ -471,19 +487,21 @@ export interface RevokedToken {
 }
 
 /**
- * What a token may do. An admin may do all an agent may.
+ * What a token may do. Each may do all that the one before may.
  *
+ * - `"viewer"`: Sees what an agent sees, and changes nothing.
  * - `"agent"`: Asks for money and follows it.
  * - `"admin"`: Also sets limits, issues tokens and settles anomalies.
  */
 export type Role = (typeof Role)[number];
 /**
- * What a token may do. An admin may do all an agent may.
+ * What a token may do. Each may do all that the one before may.
  *
+ * - `"viewer"`: Sees what an agent sees, and changes nothing.
  * - `"agent"`: Asks for money and follows it.
  * - `"admin"`: Also sets limits, issues tokens and settles anomalies.
  */
-export declare const Role: readonly ["agent", "admin"];
+export declare const Role: readonly ["viewer", "agent", "admin"];
 
 /** A change of a payment's status. */
 export interface StatusChange {
@@ -580,7 +598,7 @@ export interface CreatePaymentTaskInput {
   todoId?: string | null | undefined;
   /** A custom payment task to mark paid when the money is there. It must exist, be unpaid, and have no other payment under way. */
   customPaymentTaskId?: string | null | undefined;
-  /** Makes the call safe to repeat: the same key with the same values answers the same payment. 1 to 64 visible ASCII characters. */
+  /** Makes the call safe to repeat: the same key with the same values answers the same payment. 1 to 64 visible ASCII characters. Over HTTP the header `Idempotency-Key` of a single call says the same; every other procedure ignores that header. */
   idempotencyKey?: string | null | undefined;
 }
 
@@ -628,7 +646,7 @@ export interface UpdateCardLimitInput {
   maxCardPaymentPence: number | null;
 }
 
-/** Cancels a pending payment. Repeating it is harmless. Calmony Pay can't take a link back, so the tenant may still pay; the payment then becomes `succeeded` with an anomaly. */
+/** Cancels a pending or failed payment. Repeating it is harmless. Calmony Pay can't take a link back, so the tenant may still pay; the payment then becomes `succeeded` with an anomaly. */
 export interface CancelPaymentInput {
   /** The payment's id. */
   paymentId: string;
@@ -644,6 +662,14 @@ export interface MarkPaymentRefundedInput {
   reason?: string | null | undefined;
 }
 
+/** Takes a manual confirmation back: the wrong payment was marked as paid. The payment stands as if it had never been confirmed, and so do its todo and custom payment task, unless other money keeps them. Moves no money. Repeating it with the same reason is harmless. */
+export interface WithdrawManualPaymentInput {
+  /** The payment's id. */
+  paymentId: string;
+  /** Why. 1 to 500 characters, no card numbers. */
+  reason: string;
+}
+
 /** Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was unknown is fetched; a dead one is replaced. A payment has one live link at a time. */
 export interface RenewCheckoutInput {
   /** The payment's id. */
@@ -654,7 +680,7 @@ export interface RenewCheckoutInput {
 export interface OnStatusChangeInput {
   /** Only of this payment. */
   paymentId?: string | null | undefined;
-  /** Goes on after the change with this `sequence`, without a gap; 0 is from the beginning. */
+  /** Goes on after the change with this `sequence`, without a gap; 0 is from the beginning. Beyond the newest change it is `INVALID_PARAMS` with `latest`. */
   since?: number | null | undefined;
 }
 
@@ -764,6 +790,11 @@ export interface RevokeTokenInput {
   tokenId: string;
 }
 
+/** Answers at once: whether the line is alive and the token counts. */
+export interface PingInput {
+  [field: string]: never;
+}
+
 /** What each procedure takes. */
 export interface Inputs {
   "payment.createPaymentTask": CreatePaymentTaskInput;
@@ -775,6 +806,7 @@ export interface Inputs {
   "payment.updateCardLimit": UpdateCardLimitInput;
   "payment.cancelPayment": CancelPaymentInput;
   "payment.markPaymentRefunded": MarkPaymentRefundedInput;
+  "payment.withdrawManualPayment": WithdrawManualPaymentInput;
   "payment.renewCheckout": RenewCheckoutInput;
   "payment.onStatusChange": OnStatusChangeInput;
   "payment.auditTrail": AuditTrailInput;
@@ -788,6 +820,7 @@ export interface Inputs {
   "customPaymentTask.list": ListCustomPaymentTasksInput;
   "token.issue": IssueTokenInput;
   "token.revoke": RevokeTokenInput;
+  "rpc.ping": PingInput;
 }
 
 /** What each procedure answers; of a subscription what each notification tells. */
@@ -801,6 +834,7 @@ export interface Outputs {
   "payment.updateCardLimit": CardLimitOutput;
   "payment.cancelPayment": Payment;
   "payment.markPaymentRefunded": Payment;
+  "payment.withdrawManualPayment": Payment;
   "payment.renewCheckout": CheckoutLink;
   "payment.onStatusChange": StatusChange;
   "payment.auditTrail": AuditRowPage;
@@ -814,11 +848,12 @@ export interface Outputs {
   "customPaymentTask.list": CustomPaymentTaskPage;
   "token.issue": IssuedToken;
   "token.revoke": RevokedToken;
+  "rpc.ping": Pong;
 }
 
 /** The `error.data` each procedure can fail with. */
 export interface Errors {
-  "payment.createPaymentTask": AlreadyPaidErrorData | BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InProgressErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | OpenPaymentExistsErrorData | ProviderRejectedErrorData | ProviderUnavailableErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.createPaymentTask": AlreadyPaidErrorData | BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InProgressErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | OpenPaymentExistsErrorData | PaymentInFlightErrorData | ProviderRejectedErrorData | ProviderUnavailableErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.getPaymentStatus": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.markPaymentManuallyPaid": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.list": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
@@ -827,11 +862,12 @@ export interface Errors {
   "payment.updateCardLimit": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.cancelPayment": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.markPaymentRefunded": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.withdrawManualPayment": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.renewCheckout": AlreadyPaidErrorData | BusyErrorData | ForbiddenErrorData | InProgressErrorData | InternalErrorData | InvalidParamsErrorData | InvalidTransitionErrorData | NotFoundErrorData | OpenPaymentExistsErrorData | PaymentInFlightErrorData | ProviderRejectedErrorData | ProviderUnavailableErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.onStatusChange": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.auditTrail": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "payment.listAnomalies": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
-  "payment.resolveAnomaly": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | PaymentInFlightErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "payment.resolveAnomaly": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.create": BusyErrorData | ForbiddenErrorData | IdempotencyMismatchErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.get": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "todo.list": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
@@ -840,6 +876,7 @@ export interface Errors {
   "customPaymentTask.list": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "token.issue": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
   "token.revoke": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | NotFoundErrorData | RateLimitedErrorData | UnauthorizedErrorData;
+  "rpc.ping": BusyErrorData | ForbiddenErrorData | InternalErrorData | InvalidParamsErrorData | RateLimitedErrorData | UnauthorizedErrorData;
 }
 
 /** What the runtime knows of each procedure. */
@@ -853,6 +890,7 @@ export declare const methods: {
   readonly "payment.updateCardLimit": { readonly kind: "mutation" };
   readonly "payment.cancelPayment": { readonly kind: "mutation" };
   readonly "payment.markPaymentRefunded": { readonly kind: "mutation" };
+  readonly "payment.withdrawManualPayment": { readonly kind: "mutation" };
   readonly "payment.renewCheckout": { readonly kind: "mutation" };
   readonly "payment.onStatusChange": { readonly kind: "subscription"; readonly notification: "payment.statusChange" };
   readonly "payment.auditTrail": { readonly kind: "query"; readonly paged: true };
@@ -866,6 +904,7 @@ export declare const methods: {
   readonly "customPaymentTask.list": { readonly kind: "query"; readonly paged: true };
   readonly "token.issue": { readonly kind: "mutation" };
   readonly "token.revoke": { readonly kind: "mutation" };
+  readonly "rpc.ping": { readonly kind: "query" };
 };
 
 /** Every procedure of the server. Made by `createClient`. */
@@ -874,13 +913,13 @@ export interface Client {
     /**
      * Creates a payment and its Calmony Pay checkout link. Where the outcome is unknown (`PROVIDER_UNAVAILABLE`), call again with the same `idempotencyKey`.
      *
-     * A mutation for role agent. May fail with ALREADY_PAID, IDEMPOTENCY_MISMATCH, IN_PROGRESS, INVALID_TRANSITION, NOT_FOUND, OPEN_PAYMENT_EXISTS, PROVIDER_REJECTED, PROVIDER_UNAVAILABLE.
+     * A mutation for role agent. May fail with ALREADY_PAID, IDEMPOTENCY_MISMATCH, IN_PROGRESS, INVALID_TRANSITION, NOT_FOUND, OPEN_PAYMENT_EXISTS, PAYMENT_IN_FLIGHT, PROVIDER_REJECTED, PROVIDER_UNAVAILABLE.
      */
     readonly createPaymentTask: Mutation<"payment.createPaymentTask">;
     /**
      * Returns the full ledger entry of a payment.
      *
-     * A query for role agent. May fail with NOT_FOUND.
+     * A query for role viewer. May fail with NOT_FOUND.
      */
     readonly getPaymentStatus: Query<"payment.getPaymentStatus">;
     /**
@@ -892,13 +931,13 @@ export interface Client {
     /**
      * Lists payments, newest first, page by page.
      *
-     * A query for role agent.
+     * A query for role viewer.
      */
     readonly list: PagedQuery<"payment.list">;
     /**
      * Returns count and total of the agency's pending and succeeded payments.
      *
-     * A query for role agent.
+     * A query for role viewer.
      */
     readonly stats: Query<"payment.stats">;
     /**
@@ -914,7 +953,7 @@ export interface Client {
      */
     readonly updateCardLimit: Mutation<"payment.updateCardLimit">;
     /**
-     * Cancels a pending payment. Repeating it is harmless. Calmony Pay can't take a link back, so the tenant may still pay; the payment then becomes `succeeded` with an anomaly.
+     * Cancels a pending or failed payment. Repeating it is harmless. Calmony Pay can't take a link back, so the tenant may still pay; the payment then becomes `succeeded` with an anomaly.
      *
      * A mutation for role agent. May fail with INVALID_TRANSITION, NOT_FOUND, PAYMENT_IN_FLIGHT.
      */
@@ -926,6 +965,12 @@ export interface Client {
      */
     readonly markPaymentRefunded: Mutation<"payment.markPaymentRefunded">;
     /**
+     * Takes a manual confirmation back: the wrong payment was marked as paid. The payment stands as if it had never been confirmed, and so do its todo and custom payment task, unless other money keeps them. Moves no money. Repeating it with the same reason is harmless.
+     *
+     * A mutation for role admin. May fail with INVALID_TRANSITION, NOT_FOUND.
+     */
+    readonly withdrawManualPayment: Mutation<"payment.withdrawManualPayment">;
+    /**
      * Returns the live link of a pending or failed payment. An open link is answered again; one whose outcome was unknown is fetched; a dead one is replaced. A payment has one live link at a time.
      *
      * A mutation for role agent. May fail with ALREADY_PAID, IN_PROGRESS, INVALID_TRANSITION, NOT_FOUND, OPEN_PAYMENT_EXISTS, PAYMENT_IN_FLIGHT, PROVIDER_REJECTED, PROVIDER_UNAVAILABLE.
@@ -934,13 +979,13 @@ export interface Client {
     /**
      * Follows the agency's payments, or one of them: every change of a status, creation included. Without `since` it begins with what happens from now on; of one payment the row as it stands comes first. Needs a WebSocket.
      *
-     * A subscription for role agent. May fail with NOT_FOUND.
+     * A subscription for role viewer. May fail with NOT_FOUND.
      */
     readonly onStatusChange: Subscription<"payment.onStatusChange">;
     /**
      * Lists the audit log of one payment, or of the agency, oldest first, page by page.
      *
-     * A query for role agent. May fail with NOT_FOUND.
+     * A query for role viewer. May fail with NOT_FOUND.
      */
     readonly auditTrail: PagedQuery<"payment.auditTrail">;
     /**
@@ -952,7 +997,7 @@ export interface Client {
     /**
      * Records how a person settled an anomaly. Moves no money. Repeating it with the same values is harmless.
      *
-     * A mutation for role admin. May fail with IDEMPOTENCY_MISMATCH, NOT_FOUND, PAYMENT_IN_FLIGHT.
+     * A mutation for role admin. May fail with IDEMPOTENCY_MISMATCH, NOT_FOUND.
      */
     readonly resolveAnomaly: Mutation<"payment.resolveAnomaly">;
   };
@@ -966,13 +1011,13 @@ export interface Client {
     /**
      * Returns one todo.
      *
-     * A query for role agent. May fail with NOT_FOUND.
+     * A query for role viewer. May fail with NOT_FOUND.
      */
     readonly get: Query<"todo.get">;
     /**
      * Lists todos, newest first, page by page.
      *
-     * A query for role agent.
+     * A query for role viewer.
      */
     readonly list: PagedQuery<"todo.list">;
   };
@@ -986,13 +1031,13 @@ export interface Client {
     /**
      * Returns one custom payment task.
      *
-     * A query for role agent. May fail with NOT_FOUND.
+     * A query for role viewer. May fail with NOT_FOUND.
      */
     readonly get: Query<"customPaymentTask.get">;
     /**
      * Lists custom payment tasks, newest first, page by page.
      *
-     * A query for role agent.
+     * A query for role viewer.
      */
     readonly list: PagedQuery<"customPaymentTask.list">;
   };
@@ -1009,5 +1054,13 @@ export interface Client {
      * A mutation for role admin. May fail with NOT_FOUND.
      */
     readonly revoke: Mutation<"token.revoke">;
+  };
+  readonly rpc: {
+    /**
+     * Answers at once: whether the line is alive and the token counts.
+     *
+     * A query for role viewer.
+     */
+    readonly ping: Query<"rpc.ping">;
   };
 }

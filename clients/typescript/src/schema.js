@@ -6,7 +6,7 @@ export const AnomalyKind = ["double_payment", "paid_after_cancelled", "amount_mi
 
 export const AnomalyStatus = ["open", "resolved"];
 
-export const AuditAction = ["payment.created", "payment.processing", "payment.succeeded", "payment.failed", "payment.refunded", "payment.manually_paid", "payment.cancelled", "payment.checkout_renewed", "payment.card_limit_updated", "payment.anomaly", "payment.anomaly_resolved"];
+export const AuditAction = ["payment.created", "payment.processing", "payment.succeeded", "payment.failed", "payment.refunded", "payment.manually_paid", "payment.manual_payment_withdrawn", "payment.cancelled", "payment.checkout_renewed", "payment.card_limit_updated", "payment.anomaly", "payment.anomaly_resolved", "token.issued", "token.revoked"];
 
 export const PaymentMethod = ["card", "open_banking"];
 
@@ -16,7 +16,7 @@ export const PaymentType = ["holding_deposit", "move_in_balance", "renewal_fee",
 
 export const Resolution = ["refunded", "accepted", "other"];
 
-export const Role = ["agent", "admin"];
+export const Role = ["viewer", "agent", "admin"];
 
 export const TaskStatus = ["pending", "paid"];
 
@@ -32,6 +32,7 @@ export const methods = {
   "payment.updateCardLimit": { kind: "mutation" },
   "payment.cancelPayment": { kind: "mutation" },
   "payment.markPaymentRefunded": { kind: "mutation" },
+  "payment.withdrawManualPayment": { kind: "mutation" },
   "payment.renewCheckout": { kind: "mutation" },
   "payment.onStatusChange": { kind: "subscription", notification: "payment.statusChange" },
   "payment.auditTrail": { kind: "query", paged: true },
@@ -45,4 +46,5 @@ export const methods = {
   "customPaymentTask.list": { kind: "query", paged: true },
   "token.issue": { kind: "mutation" },
   "token.revoke": { kind: "mutation" },
+  "rpc.ping": { kind: "query" },
 };

@@ -87,6 +87,12 @@ test("calls of one tick share a request, within the server's limit", async () =>
   assert.equal(posts.length, 2);
 });
 
+test("a ping says whether the line is alive and the token counts", async () => {
+  assert.deepEqual(await client.rpc.ping(), {});
+  const nobody = createClient({ url: server.url, token: "qt_nobodys" });
+  assert.equal((await nobody.rpc.ping.safe()).error.kind, "UNAUTHORIZED");
+});
+
 test("in a batch each call has its own fate", async () => {
   const [good, bad, other] = await Promise.all([
     client.payment.list.safe(),

@@ -99,7 +99,8 @@ test("test-coverage: whatever is sent, the answer is as promised", async (contex
   const fine = calls.filter(({ error, valid }) => valid && !error);
   context.diagnostic(`${calls.length} calls, ${fine.length} with a result, ${failed.length} not as promised`);
   assert.deepEqual(failed.map(({ methodName, params, reason }) => ({ methodName, params, reason })), []);
-  assert.ok(calls.length >= 10 * (document.methods.length - 2));
+  // What takes nothing is called once.
+  assert.ok(calls.length >= 10 * document.methods.filter(({ params }) => params.length).length);
   const answered = new Set(fine.map(({ methodName }) => methodName));
   for (const name of ["payment.list", "payment.stats", "todo.create", "token.issue", "payment.updateCardLimit", "payment.offStatusChange"])
     assert.ok(answered.has(name), `${name} never succeeded`);

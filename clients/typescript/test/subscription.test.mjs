@@ -146,6 +146,9 @@ test("it is given up with a signal", async () => {
 test("what can't be followed is said as of any call", async () => {
   await assert.rejects(client.payment.onStatusChange({ paymentId: "nothing" }).next(), { kind: "NOT_FOUND", code: -32004 });
   await assert.rejects(client.payment.onStatusChange({ since: 0.5 }).next(), { kind: "INVALID_PARAMS" });
+  const beyond = await client.payment.onStatusChange({ since: 1_000_000 }).next().catch((error) => error);
+  assert.deepEqual([beyond.kind, beyond.data.path], ["INVALID_PARAMS", "since"]);
+  assert.ok(beyond.data.latest < 1_000_000);
   const nobody = createClient({ url: server.url, WebSocket });
   await assert.rejects(nobody.payment.onStatusChange().next(), { kind: "UNAUTHORIZED" });
   const nowhere = createClient({ url: "http://127.0.0.1:1/rpc", WebSocket, retry: { attempts: 2, baseMs: 5 } });
