@@ -72,9 +72,9 @@ on_both! {
             ("[1]", "200 [null!-32600]"),
             ("[1,2,3]", "200 [null!-32600 null!-32600 null!-32600]"),
             (
-                r#"[{"jsonrpc":"2.0","method":"card","id":"1"}, {"jsonrpc":"2.0","method":"set","params":{"maxCardPaymentPence":4}},
+                r#"[{"jsonrpc":"2.0","method":"card","id":"1"}, {"jsonrpc":"2.0","method":"rpc.ping"},
                     {"foo":"boo"}, {"jsonrpc":"2.0","method":"foo.get","id":"5"}, {"jsonrpc":"2.0","method":"card","id":"9"}]"#,
-                r#"200 ["1":3 null!-32600 "5"!-32601 "9":4]"#,
+                r#"200 ["1":3 null!-32600 "5"!-32601 "9":3]"#,
             ),
             (r#"[{"jsonrpc":"2.0","method":"set","params":[{"maxCardPaymentPence":5}]}, {"jsonrpc":"2.0","method":"foobar"}]"#, "204"),
             (CARD, "200 7:5"),
@@ -91,6 +91,8 @@ on_both! {
             (r#"{"jsonrpc":"2.0","method":"payment.GetCardLimit","id":7}"#, "200 7!-32601"),
             (r#"{"jsonrpc":"2.0","method":"payment.getCard\u004cimit","id":7}"#, "200 7:5"),
             (r#"{"jsonrpc":"2.0","method":"rpc.discover","id":7}"#, "200 7:document"),
+            (r#"{"jsonrpc":"2.0","method":"rpc.ping","id":7}"#, "200 7:{}"),
+            (r#"{"jsonrpc":"2.0","method":"rpc.ping","params":{"x":1},"id":7}"#, "200 7!-32602 INVALID_PARAMS"),
             (r#"{"jsonrpc":"2.0","method":"rpc.discover","params":[],"id":7}"#, "200 7:document"),
             // A response is no request.
             (r#"{"jsonrpc":"2.0","result":1,"id":7}"#, "200 7!-32600"),
@@ -125,9 +127,18 @@ on_both! {
         let mut rows: Vec<(String, String)> =
             ["0", "18446744073709551615", r#""""#, r#""abc""#, r#""1""#, "null"].map(ok).into();
         rows.extend(
-            ["-1", "-0", "1.5", "1.0", "1e3", "18446744073709551616", "{}", "[]", "[1]", "true", r#""\ud800""#]
+            ["-1", "-0", "1.5", "1.0", "1e3", "1E400", "18446744073709551616", "{}", "[]", "[1]", "true", "false", r#""\ud800""#]
                 .map(refused),
         );
+        // The same in a batch, and beside members that stand twice.
+        for (sent, came) in [
+            (r#"[{"jsonrpc":"2.0","method":"set","params":{"maxCardPaymentPence":1},"id":1.5}]"#, "200 [null!-32600]"),
+            (r#"[{"jsonrpc":"2.0","method":"set","params":{"maxCardPaymentPence":1},"id":[]}]"#, "200 [null!-32600]"),
+            (r#"[{"jsonrpc":"2.0","jsonrpc":"2.0","method":"set","params":{"maxCardPaymentPence":1},"id":3}]"#, "200 [3!-32600]"),
+            (r#"{"jsonrpc":"2.0","method":"set","method":"set","params":{"maxCardPaymentPence":1}}"#, "200 null!-32600"),
+        ] {
+            rows.push((sent.to_owned(), came.to_owned()));
+        }
         let twice = r#"{"jsonrpc":"2.0","method":"set","params":{"maxCardPaymentPence":1},"id":1,"id":2}"#;
         rows.push((twice.to_owned(), "200 2!-32600".to_owned()));
         rows.push((CARD.to_owned(), "200 7:200000".to_owned()));
@@ -207,6 +218,12 @@ on_both! {
         let unknown = fault("payment.list", json!({ "tenancyid": "b" })).await;
         assert_eq!(unknown.data["path"], "tenancyid");
         assert!(unknown.message.contains("`tenancyId`"), "{unknown:?}");
+        for (sent, meant) in [("tenencyId", Some("tenancyId")), ("stauts", Some("status")), ("q", None), ("", None)] {
+            let unknown = fault("payment.list", json!({ sent: "x" })).await;
+            assert_eq!(unknown.data["path"], sent);
+            let suggested = unknown.message.split_once("did you mean `").map(|(_, rest)| rest.trim_end_matches("`?"));
+            assert_eq!(suggested, meant, "{unknown:?}");
+        }
         let missing = fault("payment.getPaymentStatus", json!({})).await;
         assert_eq!((&missing.data["path"], &missing.data["reason"]), (&json!("paymentId"), &json!("is required")));
         let wrong = fault("payment.updateCardLimit", json!({ "maxCardPaymentPence": "9" })).await;
@@ -252,7 +269,7 @@ on_both! {
         for (method, path, status, allow) in [
             ("GET", "/rpc", 405, Some("POST")),
             ("GET", "/", 405, Some("POST")),
-            ("OPTIONS", "/rpc", 405, Some("POST")),
+            ("OPTIONS", "/rpc", 200, None),
             ("GET", "/openrpc.json", 200, None),
             ("GET", "/nothing", 404, None),
         ] {

@@ -1,5 +1,5 @@
 //! The rules that the databases keep by themselves: every CHECK refuses a row that breaks it, both databases know
-//! the same ones, and the journal is append-only.
+//! the same ones, and the audit log is append-only.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +10,8 @@ use crate::harness::{Database, Event, Options, Refused, Sql, TestApp, on_both};
 const AMOUNT: i64 = 25_000;
 
 /// A constraint and a change that breaks it and no other. `$now` is a time, `$uuid` a fresh id, `$hash` 32 bytes;
-/// `$entry` and `$of_payment` surround the statuses, the amount and the action of an audit row of a payment.
+/// `$entry` and `$of_payment` surround the statuses, the amount and the action of an audit row of a payment, `$manual` and
+/// `$of_payment` number, reference and what became of a manual payment.
 const BROKEN: &[(&str, &str)] = &[
     ("agencies_name_length", "update agencies set name = ''"),
     ("agencies_card_limit_range", "update agencies set max_card_payment_pence = -1"),
@@ -60,7 +61,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("payments_ledger_attempt_positive", "update payments_ledger set latest_attempt = 0"),
     (
         "payments_ledger_manual_reference_length",
-        "update payments_ledger set manual_payment_reference = '', manually_paid_at = $now, manually_paid_by = 'x', status = 'succeeded', paid_at = $now",
+        "update payments_ledger set manual_payment_reference = '', manually_paid = true, manual_payments = 1, status = 'succeeded', paid_at = $now",
     ),
     (
         "payments_ledger_refund_reference_length",
@@ -77,12 +78,12 @@ const BROKEN: &[(&str, &str)] = &[
     ("payments_ledger_anomalies_not_negative", "update payments_ledger set open_anomalies = -1"),
     ("payments_ledger_idempotency_whole", "update payments_ledger set idempotency_key = 'k'"),
     ("payments_ledger_cancel_mark_whole", "update payments_ledger set cancelled_at = $now"),
-    (
-        "payments_ledger_manual_mark_whole",
-        "update payments_ledger set manually_paid_at = $now, status = 'succeeded', paid_at = $now",
-    ),
     ("payments_ledger_manual_mark_whole", "update payments_ledger set manual_payment_reference = 'r'"),
-    ("payments_ledger_manual_mark_whole", "update payments_ledger set manual_refund_marked = true"),
+    (
+        "payments_ledger_manual_was_marked",
+        "update payments_ledger set manually_paid = true, status = 'succeeded', paid_at = $now",
+    ),
+    ("payments_ledger_manual_payments_not_negative", "update payments_ledger set manual_payments = -1"),
     ("payments_ledger_refund_mark_whole", "update payments_ledger set refund_reference = 'r'"),
     ("payments_ledger_refund_mark_whole", "update payments_ledger set refund_reason = 'r'"),
     ("payments_ledger_paid_has_time", "update payments_ledger set status = 'succeeded', paid_at = null"),
@@ -96,12 +97,15 @@ const BROKEN: &[(&str, &str)] = &[
         "payments_ledger_card_within_limit",
         "update payments_ledger set method = 'card', limit_applied_pence = amount_pence - 1",
     ),
-    (
-        "payments_ledger_manual_counts",
-        "update payments_ledger set manually_paid_at = $now, manually_paid_by = 'x'",
-    ),
+    ("payments_ledger_manual_counts", "update payments_ledger set manually_paid = true, manual_payments = 1"),
     ("payments_ledger_cancelled_by_mark", "update payments_ledger set status = 'cancelled'"),
     ("payments_ledger_refund_of_proof", "update payments_ledger set refunded_pence = 1"),
+    ("manual_payments_number_positive", "$manual 0, null, false, null, null, null$of_payment"),
+    ("manual_payments_reference_length", "$manual 1, '', false, null, null, null$of_payment"),
+    ("manual_payments_reason_length", "$manual 1, null, false, $now, 'x', ''$of_payment"),
+    ("manual_payments_withdrawal_whole", "$manual 1, null, false, $now, 'x', null$of_payment"),
+    ("manual_payments_withdrawal_whole", "$manual 1, null, false, null, null, 'why'$of_payment"),
+    ("manual_payments_refunded_stays", "$manual 1, null, true, $now, 'x', 'why'$of_payment"),
     ("checkout_sessions_attempt_positive", "update checkout_sessions set attempt = 0"),
     ("checkout_sessions_state_known", "update checkout_sessions set state = 'closed'"),
     ("checkout_sessions_best_known", "update checkout_sessions set best = 'succeeded'"),
@@ -112,6 +116,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("payment_intents_state_known", "update payment_intents set state = 'paid'"),
     ("payment_intents_amount_not_negative", "update payment_intents set amount_pence = -1"),
     ("payment_intents_refunded_not_negative", "update payment_intents set refunded_pence = -1"),
+    ("payment_intents_success_has_time", "update payment_intents set succeeded_at = $now"),
     ("payment_intents_mark_of_proof", "update payment_intents set state = 'rejected', refund_marked = true"),
     ("payment_intents_refund_decides", "update payment_intents set state = 'seen', refunded_pence = 1"),
     (
@@ -121,6 +126,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("processed_events_parked_is_due", "update processed_events set due_at = null where verdict = 'parked'"),
     ("processed_events_parked_is_due", "update processed_events set due_at = $now where verdict <> 'parked'"),
     ("processed_events_parked_has_body", "update processed_events set body = null where verdict = 'parked'"),
+    (
+        "processed_events_payment_whole",
+        "update processed_events set agency_id = (select id from agencies) where payment_id is null",
+    ),
     (
         "processed_events_applied_to_payment",
         "update processed_events set verdict = 'applied', due_at = null where payment_id is null",
@@ -182,12 +191,13 @@ const BROKEN_ON_SQLITE: &[(&str, &str)] = &[
         "update payments_ledger set method_forced = 2, method = 'open_banking'",
     ),
     (
-        "payments_ledger_manual_refund_marked_is_boolean",
-        "update payments_ledger set manual_refund_marked = 2, manually_paid_at = 1, manually_paid_by = 'x', status = 'succeeded', paid_at = 1",
+        "payments_ledger_manually_paid_is_boolean",
+        "update payments_ledger set manually_paid = 2, manual_payments = 1, status = 'succeeded', paid_at = 1",
     ),
+    ("manual_payments_refund_marked_is_boolean", "$manual 1, null, 2, null, null, null$of_payment"),
     (
         "payment_intents_refund_marked_is_boolean",
-        "update payment_intents set refund_marked = 2, state = 'succeeded'",
+        "update payment_intents set refund_marked = 2, state = 'succeeded', succeeded_at = 1",
     ),
     ("processed_events_unsent_is_boolean", "update processed_events set unsent = 2"),
 ];
@@ -205,6 +215,11 @@ const ENTRY: &str = "
       amount_pence, action)
     select $uuid, agency_id, id, version + 1, 'x', $now, '{}',";
 
+const MANUAL: &str = "
+    insert into manual_payments (agency_id, payment_id, marked_at, marked_by, number, reference, refund_marked,
+      withdrawn_at, withdrawn_by, withdrawal_reason)
+    select agency_id, id, $now, 'x',";
+
 /// A statement with its placeholders as the database writes such values.
 fn written(statement: &str, database: Database) -> String {
     let (uuid, now, hash, short) = match database {
@@ -216,7 +231,10 @@ fn written(statement: &str, database: Database) -> String {
             r"'\x11'::bytea",
         ),
     };
-    let statement = statement.replace("$entry", ENTRY).replace("$of_payment", " from payments_ledger");
+    let statement = statement
+        .replace("$entry", ENTRY)
+        .replace("$manual", MANUAL)
+        .replace("$of_payment", " from payments_ledger");
     statement.replace("$uuid", uuid).replace("$now", now).replace("$hash", hash).replace("$short", short)
 }
 
@@ -253,16 +271,16 @@ async fn fill(app: &TestApp) {
     // Wrong money and an unknown payment: an intent, an anomaly, a parked event; the payment stays pending.
     app.delivered(&Event::succeeded("pi_1", &created.id, AMOUNT + 1)).await;
     app.delivered(&Event::new("payment_intent.succeeded", json!({ "id": "pi_2" }))).await;
-    // The journal's rows get their numbers, and the totals their rows, a little later.
+    // The audit log's rows get their numbers, and the totals their rows, a little later.
     let mut sql = app.sql().await;
-    let unsealed = "select cast(count(*) as text) as line from audit_log
+    let unnumbered = "select cast(count(*) as text) as line from audit_log
         where sequence is null and from_status is distinct from to_status";
-    while sql.lines(unsealed).await != ["0"] {
+    while sql.lines(unnumbered).await != ["0"] {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn journal(sql: &mut Sql) -> Vec<String> {
+async fn audit_log(sql: &mut Sql) -> Vec<String> {
     let id = if matches!(sql, Sql::Sqlite(_)) { "hex(id)" } else { "cast(id as text)" };
     let rows = format!(
         "select {id} || action || actor || coalesce(to_status, '') || cast(changes as text) as line
@@ -288,10 +306,7 @@ on_both! {
 
     async fn both_databases_name_the_same_constraints(app: TestApp) {
         let mut sql = app.sql().await;
-        let text = concat!(
-            include_str!("../../migrations/sqlite/2026-11-22-000001_ledger/up.sql"),
-            include_str!("../../migrations/sqlite/2026-11-25-000002_operations/up.sql"),
-        );
+        let text = include_str!("../../migrations/sqlite/2026-11-28-000001_ledger/up.sql");
         let mut of_sqlite = constraints_of_sqlite(text, None);
         if app.database == Database::Postgres {
             of_sqlite.retain(|name| BROKEN_ON_SQLITE.iter().all(|(only, _)| only != name));
@@ -300,10 +315,10 @@ on_both! {
         assert!(of_sqlite.len() > 80, "{}", of_sqlite.len());
     }
 
-    async fn the_journal_can_not_be_changed(app: TestApp) {
+    async fn the_audit_log_can_not_be_changed(app: TestApp) {
         fill(&app).await;
         let mut sql = app.sql().await;
-        let before = journal(&mut sql).await;
+        let before = audit_log(&mut sql).await;
         assert!(before.len() >= 2);
         let mut attempts = vec![
             "delete from audit_log",
@@ -327,14 +342,14 @@ on_both! {
         for attempt in attempts {
             let refused: Refused = sql.run(&written(attempt, app.database)).await.expect_err(attempt);
             assert_eq!(refused.message, "audit_log is append-only", "{attempt}");
-            assert_eq!(journal(&mut sql).await, before, "{attempt}");
+            assert_eq!(audit_log(&mut sql).await, before, "{attempt}");
         }
     }
 
     async fn a_number_is_given_once_and_takes_no_other_rows_place(app: TestApp) {
         fill(&app).await;
         let mut sql = app.sql().await;
-        let before = journal(&mut sql).await;
+        let before = audit_log(&mut sql).await;
         for number in ["999", "null", "sequence + 1"] {
             sql.run(&format!("update audit_log set sequence = {number}")).await.expect_err("they have numbers");
         }
@@ -346,7 +361,7 @@ on_both! {
             Database::Postgres => "update audit_log set sequence = 1 where actor = 'x'",
         };
         sql.run(usurp).await.expect_err("the number is taken");
-        assert_eq!(journal(&mut sql).await[..before.len()], before);
+        assert_eq!(audit_log(&mut sql).await[..before.len()], before);
     }
 
     async fn an_intent_and_an_event_have_one_row_each(app: TestApp) {
@@ -357,6 +372,6 @@ on_both! {
         }
         let twice = "insert into payments_ledger select * from payments_ledger";
         sql.run(twice).await.expect_err("a payment has one row");
-        sql.run("delete from payments_ledger").await.expect_err("its journal needs it");
+        sql.run("delete from payments_ledger").await.expect_err("its audit log needs it");
     }
 }

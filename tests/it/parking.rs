@@ -102,7 +102,8 @@ on_both! {
     async fn a_webhook_with_metadata_need_not_wait_for_the_create_call(app: TestApp, only_when_woken()) {
         let paused = app.calmony().pause_creates();
         let agent = app.agent().clone();
-        let creating = tokio::spawn(async move { agent.create(AMOUNT).await });
+        let params = crate::harness::caller::create_params(serde_json::json!({ "amountPence": AMOUNT }));
+        let creating = tokio::spawn(async move { agent.call("payment.createPaymentTask", params).await });
         let metadata = loop {
             match app.calmony().sessions().pop() {
                 Some(session) => break session.metadata,
@@ -113,7 +114,8 @@ on_both! {
         app.delivered(&Event::succeeded("pi_1", &id, AMOUNT)).await;
         assert_eq!(app.payment(&id).await["status"], "succeeded");
         drop(paused);
-        assert_eq!(creating.await.expect("created").id, id);
+        let fault = creating.await.expect("answered").expect_err("it is paid");
+        assert_eq!((fault.kind(), fault.data["ledgerEntryId"].as_str()), ("INVALID_TRANSITION", Some(&*id)));
         assert_eq!(app.trail(&id).await.len(), 2);
     }
 

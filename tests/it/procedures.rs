@@ -21,6 +21,7 @@ mod custom_payment_task;
 mod get_payment_status;
 mod hostile_answers;
 mod idempotency_key;
+mod links;
 mod list;
 mod list_anomalies;
 mod mark_payment_manually_paid;
@@ -32,6 +33,7 @@ mod todo;
 mod token;
 mod wire_errors;
 mod wire_payments;
+mod withdraw_manual_payment;
 
 use quittance::sandbox::RecordedRequest;
 use serde_json::{Value, json};

@@ -51,7 +51,7 @@ const PORTS: [&str; 8] = [
 ];
 
 /// A running program, killed if the test forgets it.
-pub struct Server(Child);
+pub struct Server(pub Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -224,9 +224,15 @@ on_both! {
         let limit = admin.ok("payment.getCardLimit", json!({})).await;
         assert_eq!(limit, json!({ "maxCardPaymentPence": 200_000 }), "the limit of a new agency");
 
+        let issue = ["token", "issue", "--agency", agency, "--role", "viewer", "--actor", "Vic"];
+        let seen = json_of(&issue, &app.url).await;
+        let viewer = admin.with_token(seen["token"].as_str().expect("a token"));
+        assert_eq!(viewer.fails("payment.createPaymentTask", json!({})).await.kind(), "FORBIDDEN");
+
         let listed = json_of(&["token", "list"], &app.url).await;
         let tokens = listed["tokens"].as_array().expect("tokens");
         assert!(tokens.iter().any(|row| row["tokenId"] == issued["tokenId"]), "{listed}");
+        assert!(tokens.iter().any(|row| row["tokenId"] == seen["tokenId"] && row["role"] == "viewer"), "{listed}");
         assert!(!listed.to_string().contains(&token), "a token is shown once");
 
         let id = issued["tokenId"].as_str().expect("an id");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, future::join_all};
 use quittance::{
     domain::{PaymentId, Timestamp},
-    ledger::rows::SessionRow,
+    ledger::tables::SessionRow,
     sandbox::{Faults, Method},
 };
 use serde_json::json;
@@ -18,12 +18,13 @@ async fn with_session(
     payment: &str,
     change: impl Fn(&mut SessionRow) + Clone + Send + Sync + 'static,
 ) {
-    let id = PaymentId::parse(payment).expect("an id");
+    let (agency, id) = (app.agency_id, PaymentId::parse(payment).expect("an id"));
     let write = app.ledger.write(move |tx| {
         async move {
-            let mut row = tx.session(id, 1).await?.expect("a session");
+            let before = tx.session(agency, id, 1).await?.expect("a session");
+            let mut row = before.clone();
             change(&mut row);
-            tx.update_session(&row).await
+            tx.update_session(&before, &row).await
         }
         .boxed()
     });
@@ -51,8 +52,8 @@ on_both! {
         let created = app.agent().create_with(json!({ "method": "open_banking" })).await;
         with_session(&app, &created.id, |row| row.next_read_at = None).await;
         app.delivered(&Event::intent("payment_intent.processing", "pi_late", &created.id, 25_000)).await;
-        let id = PaymentId::parse(&created.id).expect("an id");
-        let session = app.ledger.read(move |tx| async move { tx.session(id, 1).await }.boxed());
+        let (agency, id) = (app.agency_id, PaymentId::parse(&created.id).expect("an id"));
+        let session = app.ledger.read(move |tx| async move { tx.session(agency, id, 1).await }.boxed());
         assert!(session.await.expect("read").expect("a session").next_read_at.is_some());
     }
 

@@ -117,6 +117,10 @@ on_both! {
         let payment = app.payment(&created.id).await;
         assert_eq!((&payment["status"], &payment["failureReason"]), (&json!("failed"), &json!("card_declined")));
         assert!(!payment.to_string().contains("Prose"), "the provider's prose is not kept");
+        // Why the newest try failed; one that says nothing leaves that as it is.
+        assert_eq!(verdict(&app, &failed("pi_1", &created.id, "insufficient_funds")).await, "stale");
+        app.delivered(&Event::intent("payment_intent.payment_failed", "pi_1", &created.id, AMOUNT)).await;
+        assert_eq!(app.payment(&created.id).await["failureReason"], "insufficient_funds");
         assert_eq!(verdict(&app, &Event::succeeded("pi_2", &created.id, AMOUNT)).await, "applied");
         let payment = app.payment(&created.id).await;
         assert_eq!((&payment["status"], &payment["failureReason"]), (&json!("succeeded"), &json!(null)));

@@ -1,8 +1,11 @@
 //! `payment.onStatusChange`: what is told, under which numbers, from which point on, to whom, and until when.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use quittance::domain::Role;
+use quittance::{
+    auth::Tokens,
+    domain::{Label, Role, Timestamp},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -138,7 +141,7 @@ on_both! {
             assert_eq!(payment["paymentIntentId"].is_string(), paid, "{payment}");
             assert_eq!(payment["refundedAt"].is_string(), refunded, "{payment}");
             assert_eq!(payment["refundedPence"], 0);
-            assert_eq!(payment["checkoutUrl"].is_string(), !paid, "{payment}");
+            assert!(payment["checkoutUrl"].is_null(), "there is nothing to pay any more: {payment}");
             for same in ["id", "amountPence", "description", "createdAt", "method"] {
                 assert_eq!(payment[same], stands[same]);
             }
@@ -192,8 +195,6 @@ on_both! {
             assert_eq!(error["data"].get("path").and_then(Value::as_str), path, "{params} {answer}");
             assert!(error["data"]["requestId"].is_string());
         }
-        let answer = app.anonymous().socket().await.call(&subscribe(json!({}))).await;
-        assert_eq!(answer["error"]["data"]["kind"], "UNAUTHORIZED");
         // Over HTTP there is nowhere to tell anything.
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "payment.onStatusChange" });
         let answer: Value = app.agent().post(&call).await.json().await.unwrap();
@@ -202,6 +203,27 @@ on_both! {
         assert_eq!(answer[0]["error"]["code"], -32600);
         let answer: Value = app.anonymous().post(&call).await.json().await.unwrap();
         assert_eq!(answer["error"]["data"]["kind"], "UNAUTHORIZED");
+    }
+
+    async fn a_place_beyond_the_end_is_refused_with_the_end(app: TestApp) {
+        const METHOD: &str = "payment.onStatusChange";
+        let from = |since: i64| json!({ "since": since });
+        assert!(app.agent().ok(METHOD, from(0)).await.is_u64());
+        for since in [1, (1 << 53) - 1] {
+            let fault = app.agent().fails(METHOD, from(since)).await;
+            assert_eq!((fault.code, fault.kind()), (-32602, "INVALID_PARAMS"));
+            assert_eq!((&fault.data["path"], &fault.data["latest"]), (&json!("since"), &json!(0)), "{fault:?}");
+        }
+        let mut all = Subscriber::new(app.agent(), from(0)).await;
+        let stranger = app.stranger(Role::Agent).await;
+        for _ in 0..2 {
+            stranger.create(100).await;
+        }
+        app.agent().create(100).await;
+        all.changes(1).await;
+        assert!(app.agent().ok(METHOD, from(1)).await.is_u64());
+        let fault = app.agent().fails(METHOD, from(2)).await;
+        assert_eq!(fault.data["latest"], 1, "the agency's own end: {fault:?}");
     }
 
     async fn it_can_be_ended_and_there_may_be_several_on_a_socket(app: TestApp) {
@@ -239,6 +261,37 @@ on_both! {
         assert_eq!((&end["error"]["code"], &end["error"]["data"]["kind"]), (&json!(-32001), &json!("UNAUTHORIZED")));
         app.agent().create(100).await;
         followed.is_told_nothing_more().await;
+    }
+
+    async fn a_token_revoked_elsewhere_or_expired_ends_calls_and_subscriptions_within_ten_seconds(app: TestApp) {
+        // As another instance, or the command line, would revoke it.
+        let elsewhere = Tokens::new(app.ledger.clone());
+        let expires = Timestamp::now().plus(Duration::from_secs(3));
+        let issue = async |actor: &str, expires| {
+            let actor = Label::parse(actor).unwrap();
+            elsewhere.issue(app.agency_id, Role::Viewer, actor, expires).await.unwrap()
+        };
+        let (revoked_id, revoked) = issue("Revoked", None).await;
+        let (_, expiring) = issue("Expiring", Some(expires)).await;
+        let mut ended = Vec::new();
+        for token in [revoked.reveal(), expiring.reveal()] {
+            let caller = app.agent().with_token(token);
+            let followed = Subscriber::new(&caller, json!({})).await;
+            ended.push((caller.clone(), caller.socket().await, followed));
+        }
+        elsewhere.revoke(revoked_id, None).await.unwrap();
+        let began = Instant::now();
+        let stats = json!({ "jsonrpc": "2.0", "id": 1, "method": "payment.stats" });
+        for (caller, mut socket, mut followed) in ended {
+            let end = followed.told().await;
+            assert_eq!(end["error"]["data"]["kind"], "UNAUTHORIZED");
+            while socket.call(&stats.to_string()).await.get("result").is_some() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let answers: Value = caller.post(&json!([stats])).await.json().await.unwrap();
+            assert_eq!(answers[0]["error"]["data"]["kind"], "UNAUTHORIZED");
+            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        }
     }
 
     async fn a_slow_reader_misses_nothing(app: TestApp) {

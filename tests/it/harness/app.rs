@@ -9,7 +9,8 @@ use quittance::{
     calmony::client::Client,
     domain::{AgencyId, Label, Pence, Role},
     inngest,
-    ledger::{DatabaseUrl, Ledger, migrate, rows::AgencyRow},
+    ledger::{DatabaseUrl, Ledger, migrate, tables::AgencyRow},
+    listener::limits::KEEP_ALIVE,
     sandbox::{Sandbox, SandboxConfig},
     server::{Listeners, Settings, serve},
 };
@@ -38,6 +39,8 @@ pub struct Options {
     pub inngest_url: Option<String>,
     /// Origins whose pages may call.
     pub cors_origins: Vec<HeaderValue>,
+    /// Whether every page of this machine may as well.
+    pub loopback_origins: bool,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             webhooks: true,
             inngest_url: None,
             cors_origins: vec![],
+            loopback_origins: false,
         }
     }
 }
@@ -89,6 +93,16 @@ impl TestApp {
                 tokio::task::spawn_blocking(postgres::fresh_database).await.expect("a database")
             }
         };
+        Self::start_on(database, url, folder, options).await
+    }
+
+    /// Starts a server on an empty database of the test's own.
+    pub async fn start_on(
+        database: Database,
+        url: String,
+        folder: tempfile::TempDir,
+        options: Options,
+    ) -> Self {
         let database_url: DatabaseUrl = url.parse().expect("a database URL");
         let _ = rustls::crypto::ring::default_provider().install_default();
         migrate(&database_url, true).await.expect("migrations run");
@@ -119,6 +133,9 @@ impl TestApp {
                 .into(),
             rate_limit_per_second: options.rate_limit,
             cors_origins: options.cors_origins,
+            keep_alive: KEEP_ALIVE,
+            drain: Duration::ZERO,
+            loopback_origins: options.loopback_origins,
         };
         let serving = tokio::spawn(serve(Arc::clone(&app), listeners, settings, stopping.clone()));
 
@@ -197,6 +214,9 @@ impl TestApp {
             webhook_secrets: [WEBHOOK_SECRET.into()].into(),
             rate_limit_per_second: 0,
             cors_origins: vec![],
+            keep_alive: KEEP_ALIVE,
+            drain: Duration::ZERO,
+            loopback_origins: false,
         };
         let stopping = CancellationToken::new();
         let serving = tokio::spawn(serve(app, listeners, settings, stopping.clone()));
@@ -260,7 +280,7 @@ impl TestApp {
     /// What was concluded about an event: its verdict, or `None` where it is unknown.
     pub async fn verdict(&self, event: &str) -> Option<String> {
         let id = quittance::domain::EventId::parse(event).expect("an event id");
-        let row = self.ledger.read(move |tx| async move { tx.event(&id).await }.boxed()).await;
+        let row = self.ledger.read(move |tx| async move { tx.event(id).await }.boxed()).await;
         row.expect("the inbox").map(|row| row.verdict.to_string())
     }
 
@@ -272,7 +292,9 @@ impl TestApp {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{event} did not become {verdict}: {:?}", self.verdict(event).await);
+        let id = quittance::domain::EventId::parse(event).expect("an event id");
+        let row = self.ledger.read(move |tx| async move { tx.event(id).await }.boxed()).await;
+        panic!("{event} did not become {verdict}: {row:?}");
     }
 
     /// Stops the server, which must end by itself.

@@ -14,6 +14,7 @@ pub use app::{INNGEST_EVENT_KEY, Options, TestApp};
 pub use caller::{Created, Fault, TestCaller, create_params};
 pub use events::{Event, WEBHOOK_SECRET, sign_now};
 pub use inngest::{FakeInngest, Mood};
+pub use postgres::Cluster;
 pub use program::program;
 pub use schema::{check_notification, document};
 pub use sql::{Refused, Sql};

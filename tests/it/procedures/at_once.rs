@@ -1,10 +1,12 @@
 //! Many callers at once: one of them changes the row, and the others see that it has changed.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{all_pages, payment_in};
-use crate::harness::{Event, on_both};
+use crate::harness::{Event, create_params, on_both};
 
 on_both! {
     async fn a_repeated_mutation_writes_one_audit_row(app: TestApp) {
@@ -94,5 +96,31 @@ on_both! {
         assert_eq!(changes, Vec::<Value>::new(), "the changes form a chain");
         let last = app.admin().ok("payment.getCardLimit", json!({})).await;
         assert_eq!(last["maxCardPaymentPence"], limit);
+    }
+
+    async fn eight_creates_of_one_batch_wait_for_the_provider_together(app: TestApp) {
+        let batch: Vec<Value> = (1..=8)
+            .map(|n| {
+                let params = create_params(json!({ "amountPence": n }));
+                json!({ "jsonrpc": "2.0", "id": n, "method": "payment.createPaymentTask", "params": params })
+            })
+            .collect();
+        let paused = app.calmony().pause_creates();
+        let all_asked = async {
+            while app.calmony().sessions().len() < 8 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drop(paused);
+        };
+        let batch = json!(batch);
+        // While the provider answers none of them, it is asked for all.
+        let (answers, ()) = tokio::join!(app.agent().post(&batch), all_asked);
+        let answers: Vec<Value> = answers.json().await.unwrap();
+        for (n, answer) in (1..).zip(&answers) {
+            assert_eq!(answer["id"], n);
+            let id = answer["result"]["ledgerEntryId"].as_str().unwrap();
+            assert_eq!(app.payment(id).await["amountPence"], n, "answers stand in the order of the calls");
+        }
+        assert_eq!(answers.len(), 8);
     }
 }

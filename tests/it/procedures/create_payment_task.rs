@@ -58,7 +58,7 @@ on_both! {
             let calls = create_calls(&app);
             let call = calls.last().unwrap();
             let return_url = app.webhook_url.replace("/api/webhooks/calmony-pay", "/checkout/return");
-            let return_url = format!("{return_url}?payment={}", created.id);
+            let return_url = |outcome| format!("{return_url}?payment={}&outcome={outcome}", created.id);
             assert_eq!(call.path, "/v1/checkout/sessions");
             assert!(call.authorized);
             assert_eq!(call.idempotency_key, Some(format!("quittance-{}-1", created.id)));
@@ -69,8 +69,8 @@ on_both! {
                     },
                     "quantity": 1,
                 }],
-                "success_url": return_url,
-                "cancel_url": return_url,
+                "success_url": return_url("paid"),
+                "cancel_url": return_url("left"),
                 "expires_in": 86_400,
                 "metadata": { "ledger_id": created.id, "agency_id": app.agency_id, "attempt": 1 },
                 "payment_method_types": [types],

@@ -30,7 +30,7 @@ on_both! {
     }
 
     async fn the_same_id_again_answers_the_row_or_a_mismatch(app: TestApp) {
-        let params = json!({ "id": "task-1", "title": "Keys", "amountPence": 100, "tenancyId": "ten-1" });
+        let params = json!({ "id": "task-1", "title": "Keys", "amountPence": 25_000, "tenancyId": "ten-1" });
         app.agent().ok(CREATE, params.clone()).await;
         payment_with(&app, json!({ "customPaymentTaskId": "task-1" }), "succeeded").await;
         let paid = app.agent().ok(GET, json!({ "customPaymentTaskId": "task-1" })).await;
@@ -55,11 +55,31 @@ on_both! {
         assert_eq!(app.agent().ok(GET, json!({ "customPaymentTaskId": "task-1" })).await, paid);
     }
 
-    async fn the_payment_need_not_ask_for_the_tasks_amount(app: TestApp) {
-        app.agent().ok(CREATE, json!({ "id": "task-1", "title": "Keys", "amountPence": 100 })).await;
-        payment_with(&app, json!({ "customPaymentTaskId": "task-1" }), "succeeded").await;
+    async fn a_payment_asks_for_the_tasks_amount_in_its_tenancy(app: TestApp) {
+        let own = json!({ "id": "task-1", "title": "Keys", "amountPence": 100, "tenancyId": "ten-1" });
+        app.agent().ok(CREATE, own).await;
+        app.agent().ok("todo.create", json!({ "id": "todo-1", "title": "Keys", "tenancyId": "ten-1" })).await;
+        let pay = |more: Value| {
+            let mut params = json!({
+                "amountPence": 100, "paymentType": "custom", "description": "Keys", "customPaymentTaskId": "task-1",
+            });
+            params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            app.agent().call("payment.createPaymentTask", params)
+        };
+        let of_todo = json!({ "customPaymentTaskId": null, "todoId": "todo-1", "tenancyId": "ten-2" });
+        for (more, path) in [
+            (json!({ "amountPence": 99 }), "amountPence"),
+            (json!({ "amountPence": 101, "tenancyId": "ten-1" }), "amountPence"),
+            (json!({ "tenancyId": "ten-2" }), "tenancyId"),
+            (of_todo, "tenancyId"),
+        ] {
+            let fault = pay(more.clone()).await.unwrap_err();
+            assert_eq!((fault.kind(), &fault.data["path"]), ("INVALID_PARAMS", &json!(path)), "{more}: {fault:?}");
+        }
+        assert_eq!(app.agent().ok("payment.list", json!({})).await["items"], json!([]), "nothing was made");
+        pay(json!({ "todoId": "todo-1", "tenancyId": "ten-1" })).await.unwrap();
         let task = app.agent().ok(GET, json!({ "customPaymentTaskId": "task-1" })).await;
-        assert_eq!((&task["status"], &task["amountPence"]), (&json!("paid"), &json!(100)));
+        assert_eq!((&task["status"], &task["amountPence"]), (&json!("pending"), &json!(100)));
     }
 
     async fn tasks_are_listed_newest_first_page_by_page(app: TestApp) {

@@ -84,6 +84,12 @@ on_both! {
             ("a link to nowhere", "200 OK", session(json!("cs_1"), json!("https://"))),
             ("half a link", "200 OK", session(json!("cs_1"), json!("/c/cs_1"))),
             ("a long link", "200 OK", session(json!("cs_1"), json!(format!("{link}?{}", "x".repeat(2_048))))),
+            ("a link with a password", "200 OK", session(json!("cs_1"), json!("https://me:pw@pay.example/c"))),
+            ("a link with a user", "200 OK", session(json!("cs_1"), json!("https://pay.example@evil.example/c"))),
+            ("a port that is none", "200 OK", session(json!("cs_1"), json!("https://pay.example:99999/c"))),
+            ("a NUL in a host", "200 OK", session(json!("cs_1"), json!("https://pay\0.example/c"))),
+            ("a NUL in an id", "200 OK", session(json!("cs\0"), json!(link))),
+            ("half a character in an id", "200 OK", format!(r#"{{"id":"cs_\ud83d","url":"{link}"}}"#)),
             ("a redirect", &elsewhere, session(json!("cs_1"), json!(link))),
             ("another redirect", &permanent, session(json!("cs_1"), json!(link))),
             ("another success", "202 Accepted", session(json!("cs_1"), json!(link))),
@@ -103,7 +109,17 @@ on_both! {
         let app = asking(&quiet, &provider).await;
         provider.says("200 OK", &padded(64 * 1024 - 100));
         app.agent().ok(METHOD, create_params(json!({}))).await;
+        // A link is handed out as it was checked, however it came.
+        for (n, link) in ["https:pay.example/c", " https://pay.example/c\n", "https://pay.\texample\\c"].iter().enumerate() {
+            provider.says("200 OK", &session(json!(format!("cs_link_{n}")), json!(link)));
+            let created = app.agent().ok(METHOD, create_params(json!({}))).await;
+            assert_eq!(created["checkoutUrl"], "https://pay.example/c");
+        }
+        provider.says("200 OK", &session(json!("cs_nul"), json!("https://pay.example/a\0b c")));
+        let created = app.agent().ok(METHOD, create_params(json!({}))).await;
+        assert_eq!(created["checkoutUrl"], "https://pay.example/a%00b%20c");
         // And a session is given to one payment alone.
+        provider.says("200 OK", &session(json!("cs_1"), json!(link)));
         let fault = app.agent().fails(METHOD, create_params(json!({}))).await;
         assert_eq!(fault.kind(), "PROVIDER_UNAVAILABLE", "{fault:?}");
         app.stop().await;

@@ -112,8 +112,47 @@ on_both! {
         let id = first["ledgerEntryId"].as_str().unwrap();
         app.delivered(&Event::succeeded("pi_1", id, 25_000)).await;
         app.admin().ok("payment.updateCardLimit", json!({ "maxCardPaymentPence": 0 })).await;
-        assert_eq!(app.agent().ok(METHOD, params).await["ledgerEntryId"], id);
+        let fault = app.agent().fails(METHOD, params).await;
+        assert_eq!((fault.kind(), &fault.data["ledgerEntryId"]), ("INVALID_TRANSITION", &json!(id)), "no link to pay again");
+        assert_eq!(fault.data["from"], "succeeded");
         assert_eq!(sessions_of(&app, id), 1);
         assert_eq!(app.agent().ok("payment.list", json!({})).await["nextCursor"], Value::Null);
+    }
+
+    async fn the_http_header_is_the_key(app: TestApp) {
+        let mut wire = app.wire().await;
+        let token = app.agent().token.clone().unwrap();
+        let mut post = async |header: &str, body: &Value| {
+            let head = format!("authorization: Bearer {token}\r\n{header}");
+            wire.post_with(&head, &body.to_string()).await.json()
+        };
+        let body = |params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": METHOD, "params": params });
+        let first = post("Idempotency-Key: key-1\r\n", &body(create_params(json!({})))).await["result"].clone();
+        assert!(first["ledgerEntryId"].is_string(), "{first}");
+        let said = create_params(json!({ "idempotencyKey": "key-1" }));
+        assert_eq!(app.agent().ok(METHOD, said.clone()).await, first);
+        assert_eq!(post("idempotency-key: key-1\r\n", &body(said.clone())).await["result"], first);
+
+        // Two keys, or one of another form: which was meant can't be told.
+        let long = format!("idempotency-key: {}\r\n", "k".repeat(65));
+        for header in ["idempotency-key: key-2\r\n", "idempotency-key:\r\n", "idempotency-key: a b\r\n", &long] {
+            for params in [said.clone(), create_params(json!({}))] {
+                if header.ends_with("key-2\r\n") && params != said {
+                    continue;
+                }
+                let error = post(header, &body(params)).await["error"].clone();
+                assert_eq!((&error["code"], &error["data"]["path"]), (&json!(-32602), &json!("idempotencyKey")), "{header}");
+            }
+        }
+        let refused = post("idempotency-key: key-3\r\n", &json!([body(create_params(json!({})))])).await;
+        assert_eq!(refused["error"]["code"], -32600);
+        // A notification makes the payment, too; any other method ignores the header.
+        let told = json!({ "jsonrpc": "2.0", "method": METHOD, "params": create_params(json!({})) });
+        let head = format!("authorization: Bearer {token}\r\nidempotency-key: key-1\r\n");
+        assert_eq!(app.wire().await.post_with(&head, &told.to_string()).await.status, 204);
+        let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "payment.list" });
+        let rows = post("idempotency-key: key-1\r\n", &list).await["result"]["items"].clone();
+        assert_eq!(rows.as_array().unwrap().len(), 1);
+        assert_eq!(create_calls(&app).len(), 1);
     }
 }

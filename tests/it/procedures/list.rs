@@ -1,5 +1,6 @@
 //! `payment.list`: the agency's payments, newest first, page by page.
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use quittance::domain::Role;
 use serde_json::{Value, json};
@@ -110,5 +111,20 @@ on_both! {
         payment_in(&app, "pending").await;
         let stranger = app.stranger(Role::Admin).await;
         assert_eq!(stranger.ok(METHOD, json!({})).await, json!({ "items": [], "nextCursor": null }));
+    }
+
+    async fn four_full_pages_of_the_longest_texts_fit_into_one_batch(app: TestApp) {
+        // Four bytes a character.
+        let description = "😀".repeat(500);
+        let fields = json!({ "description": description, "tenancyId": "t".repeat(64), "idempotencyKey": null });
+        for _ in 0..5 {
+            join_all((0..20).map(|_| app.agent().create_with(fields.clone()))).await;
+        }
+        let entry = |id| json!({ "jsonrpc": "2.0", "id": id, "method": METHOD, "params": { "limit": 100 } });
+        let answers: Vec<Value> = app.agent().post(&json!([entry(1), entry(2), entry(3), entry(4)])).await.json().await.unwrap();
+        for answer in &answers {
+            assert_eq!(answer["result"]["items"].as_array().map(Vec::len), Some(100), "{}", answer["error"]);
+        }
+        assert_eq!(answers.len(), 4);
     }
 }

@@ -89,6 +89,8 @@ on_both! {
             ("reason", json!("é".repeat(501))),
             ("reason", json!("to card 4111 1111 1111 1111")),
             ("reason", json!("a\0b")),
+            ("reason", json!("\n")),
+            ("reason", json!("from \u{2066}left to right")),
         ];
         refused(app.admin(), METHOD, &usual, &table).await;
         let mut missing = usual.clone();

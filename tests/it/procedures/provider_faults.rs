@@ -126,8 +126,8 @@ on_both! {
 
         // The link exists all the same, so whoever has it can pay.
         let session = app.calmony().sessions().pop().unwrap();
-        let row = PaymentId::parse(&id).unwrap();
-        let stored = app.ledger.read(move |tx| async move { tx.session(row, 1).await }.boxed()).await;
+        let (agency, row) = (app.agency_id, PaymentId::parse(&id).unwrap());
+        let stored = app.ledger.read(move |tx| async move { tx.session(agency, row, 1).await }.boxed()).await;
         let stored = stored.unwrap().unwrap();
         assert_eq!((stored.state, stored.url), (SessionState::Open, Some(session.url)));
         app.calmony().pay(&session.id, Method::Card).await.unwrap();
@@ -159,8 +159,8 @@ on_both! {
         app.calmony().pay(&session.id, Method::Card).await.unwrap();
         app.until_status(&id, "succeeded").await;
         drop(paused);
-        let result = call.await.unwrap().unwrap();
-        assert_eq!(result, json!({ "checkoutUrl": session.url, "ledgerEntryId": id }));
+        let fault = call.await.unwrap().unwrap_err();
+        assert_eq!((fault.kind(), &fault.data["ledgerEntryId"]), ("INVALID_TRANSITION", &json!(id)), "{fault:?}");
         app.calmony().settled().await;
         assert_eq!(app.payment(&id).await["status"], "succeeded");
         assert_eq!(app.anomalies(&id).await, Vec::<String>::new());
@@ -186,7 +186,8 @@ on_both! {
         let id = PaymentId::parse(fault.data["ledgerEntryId"].as_str().unwrap()).unwrap();
         let now = Timestamp::now();
         let until = now.plus(Duration::from_secs(60));
-        let lease = app.ledger.write(move |tx| async move { tx.lease_session(id, 1, now, until).await }.boxed());
+        let agency = app.agency_id;
+        let lease = app.ledger.write(move |tx| async move { tx.lease_session(agency, id, 1, now, until).await }.boxed());
         assert!(lease.await.unwrap());
         let fault = app.agent().fails(METHOD, params("leased")).await;
         assert_eq!((fault.code, fault.kind()), (-32009, "IN_PROGRESS"), "{fault:?}");

@@ -120,7 +120,7 @@ on_both! {
         }
         let table = [
             ("resolution", json!("ignored")), ("resolution", Value::Null), ("note", json!("")), ("note", Value::Null),
-            ("note", json!("x".repeat(501))), ("note", json!("card 4111 1111-1111 1111")), ("anomalyId", json!(1)),
+            ("note", json!("x".repeat(501))), ("note", json!("card 4111 1111 1111 1111")), ("anomalyId", json!(1)),
         ];
         refused(app.admin(), METHOD, &params, &table).await;
         assert_eq!(app.payment(&id).await["openAnomalies"], 1);
@@ -143,8 +143,8 @@ on_both! {
             assert_eq!(app.agent().fails(method, ask.clone()).await.kind(), "PAYMENT_IN_FLIGHT", "an agent may not");
         }
         let settle = json!({ "anomalyId": anomaly, "resolution": "other", "note": "The bank lost it" });
-        let early = app.admin().fails(METHOD, settle.clone()).await;
-        assert_eq!(early.kind(), "PAYMENT_IN_FLIGHT", "settled first, nobody could end it");
+        // Settled or not, an admin may end it.
+        app.admin().ok(METHOD, settle.clone()).await;
 
         // The bank says no after all; a new link is asked for, and its money gets stuck as well.
         app.calmony().finish_bank_payment(&intent, false).await.expect("it fails");

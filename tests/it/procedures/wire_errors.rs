@@ -103,14 +103,14 @@ on_both! {
           }
         }
         "#);
-        let failed = json!({ "paymentId": payment_in(&app, "failed").await });
-        pinned!(error(app.agent(), "payment.cancelPayment", failed).await, @r#"
+        let succeeded = json!({ "paymentId": payment_in(&app, "succeeded").await });
+        pinned!(error(app.agent(), "payment.cancelPayment", succeeded).await, @r#"
         {
           "code": -32012,
-          "message": "a payment that is failed can't be cancelled",
+          "message": "a payment that is succeeded can't be cancelled",
           "data": {
             "kind": "INVALID_TRANSITION",
-            "from": "failed",
+            "from": "succeeded",
             "asked": "cancelled",
             "requestId": "[id]"
           }

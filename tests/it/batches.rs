@@ -6,11 +6,14 @@ use std::fmt::Debug;
 use futures_util::{FutureExt, future::join_all};
 use quittance::{
     domain::{
-        AgencyId, EventId, FreeText, HostId, IdempotencyKey, IntentId, PaymentId, SessionId, Timestamp,
+        AgencyId, EventId, HostId, IdempotencyKey, IntentId, OneLine, PaymentId, SessionId, Timestamp,
         TodoStatus,
     },
     error::{Error, Kind},
-    ledger::{Crowd, Ledger, Tx, TxFuture, rows::TodoRow},
+    ledger::{
+        Ledger, Tx, TxFuture,
+        tables::{PaymentRow, TodoRow},
+    },
 };
 use serde_json::json;
 
@@ -23,7 +26,7 @@ fn todo(agency_id: AgencyId, id: &str) -> TodoRow {
     TodoRow {
         agency_id,
         id: HostId::parse(id).expect("an id"),
-        title: FreeText::parse("Collect").expect("a title"),
+        title: OneLine::parse("Collect").expect("a title"),
         tenancy_id: None,
         status: TodoStatus::Open,
         completed_at: None,
@@ -36,7 +39,13 @@ fn todo(agency_id: AgencyId, id: &str) -> TodoRow {
 async fn add_and_complete(tx: &mut Tx, agency: AgencyId, number: usize) -> Result<bool, Error> {
     let row = todo(agency, &format!("todo-{number}"));
     tx.insert_todo(&row).await?;
-    tx.complete_todo(agency, &row.id, "somebody", Timestamp::now()).await?;
+    let done = TodoRow {
+        status: TodoStatus::Complete,
+        completed_at: Some(Timestamp::now()),
+        completed_by: Some("somebody".into()),
+        ..row.clone()
+    };
+    tx.update_todo(&row, &done).await?;
     let completed = tx.todo(agency, &row.id).await?.is_some_and(|todo| todo.status == TodoStatus::Complete);
     match number {
         number if number % 50 == 7 => Err(Error::invalid("number", "is unlucky")),
@@ -45,7 +54,7 @@ async fn add_and_complete(tx: &mut Tx, agency: AgencyId, number: usize) -> Resul
     }
 }
 
-/// The ledger says the same of each, asked by all at once and one by one.
+/// The ledger says the same of each, asked by all at once and one by one; in transactions and outside of them.
 async fn same<A, T>(
     ledger: &Ledger,
     asked: &[A],
@@ -56,13 +65,26 @@ async fn same<A, T>(
 {
     // Each asked for more than once, so that answers are shared.
     let crowd: Vec<A> = asked.iter().cycle().take(asked.len() * 3).cloned().collect();
-    let together =
-        join_all(crowd.iter().cloned().map(|one| ledger.together(Crowd::LookUps, move |tx| look(tx, one))))
-            .await;
-    for (one, together) in crowd.into_iter().zip(together) {
+    let read = join_all(crowd.iter().cloned().map(|one| ledger.read(move |tx| look(tx, one)))).await;
+    let written =
+        join_all(crowd.iter().cloned().map(|one| ledger.write(move |tx| look(tx, one.clone())))).await;
+    for ((one, read), written) in crowd.into_iter().zip(read).zip(written) {
         let shown = format!("{one:?}");
-        let alone = ledger.read(move |tx| look(tx, one)).await.expect("an answer");
-        assert_eq!(format!("{:?}", together.expect("an answer")), format!("{alone:?}"), "{shown}");
+        let alone = ledger.write(move |tx| {
+            let one = one.clone();
+            async move {
+                // On a connection of its own.
+                tx.ping().await?;
+                look(tx, one).await
+            }
+            .boxed()
+        });
+        let alone = format!("{:?}", alone.await.expect("an answer"));
+        assert_eq!(format!("{:?}", written.expect("an answer")), alone, "{shown}");
+        // What locks needs a transaction.
+        if let Ok(read) = read {
+            assert_eq!(format!("{read:?}"), alone, "{shown}");
+        }
     }
 }
 
@@ -70,7 +92,7 @@ on_both! {
     async fn who_fails_in_a_crowd_fails_alone(app: TestApp) {
         let agency = app.agency_id;
         let jobs = (0..CROWD).map(|number| {
-            app.ledger.together(Crowd::Writes, move |tx| async move { add_and_complete(tx, agency, number).await }.boxed())
+            app.ledger.write(move |tx| async move { add_and_complete(tx, agency, number).await }.boxed())
         });
         let done = join_all(jobs).await;
         let left = app.sql().await.lines("select id as line from todos where status = 'complete'").await;
@@ -87,13 +109,13 @@ on_both! {
 
     async fn a_crowd_that_wants_one_row_takes_turns(app: TestApp) {
         let created = app.agent().create(1_000).await;
-        let id = PaymentId::parse(&created.id).expect("an id");
+        let (agency, id) = (app.agency_id, PaymentId::parse(&created.id).expect("an id"));
         let jobs = (0..CROWD).map(|_| {
-            app.ledger.together(Crowd::Writes, move |tx| {
+            app.ledger.write(move |tx| {
                 async move {
-                    let mut row = tx.lock_payment(id).await?.expect("the payment");
-                    row.open_anomalies += 1;
-                    tx.update_payment(&row).await?;
+                    let before = tx.lock_payment(agency, id).await?.expect("the payment");
+                    let row = PaymentRow { open_anomalies: before.open_anomalies + 1, ..before.clone() };
+                    tx.update_payment(&before, &row).await?;
                     Ok(row.open_anomalies)
                 }
                 .boxed()
@@ -106,20 +128,21 @@ on_both! {
 
     async fn a_job_sees_what_it_has_written_itself(app: TestApp) {
         let created = app.agent().create(1_000).await;
-        let id = PaymentId::parse(&created.id).expect("an id");
+        let (agency, id) = (app.agency_id, PaymentId::parse(&created.id).expect("an id"));
         let jobs = (0..CROWD).map(|_| {
-            app.ledger.together(Crowd::Writes, move |tx| {
+            app.ledger.write(move |tx| {
                 async move {
-                    let mut row = tx.lock_payment(id).await?.expect("the payment");
-                    for _ in 0..2 {
-                        row.open_anomalies += 1;
-                        tx.update_payment(&row).await?;
-                    }
-                    let together = tx.lock_payment(id).await?.expect("the payment").open_anomalies;
-                    row.open_anomalies += 1;
-                    tx.update_payment(&row).await?;
-                    let alone = tx.payment_by_id(id).await?.expect("the payment").open_anomalies;
-                    Ok((together + 1, alone) == (row.open_anomalies, row.open_anomalies))
+                    let before = tx.lock_payment(agency, id).await?.expect("the payment");
+                    let one_more = |row: &PaymentRow| PaymentRow { open_anomalies: row.open_anomalies + 1, ..row.clone() };
+                    let once = one_more(&before);
+                    tx.update_payment(&before, &once).await?;
+                    let twice = one_more(&once);
+                    tx.update_payment(&once, &twice).await?;
+                    let locked = tx.lock_payment(agency, id).await?.expect("the payment").open_anomalies;
+                    let thrice = one_more(&twice);
+                    tx.update_payment(&twice, &thrice).await?;
+                    let read = tx.payment_row(agency, id).await?.expect("the payment").open_anomalies;
+                    Ok((locked + 1, read) == (thrice.open_anomalies, thrice.open_anomalies))
                 }
                 .boxed()
             })
@@ -172,21 +195,25 @@ on_both! {
         let hosts = |what: &str| (0..7).map(|number| HostId::parse(&format!("{what}-{number}")).expect("an id")).flat_map(|id| [(own, id.clone()), (stranger, id)]).collect::<Vec<_>>();
         let keys: Vec<_> = (0..7).map(|number| IdempotencyKey::parse(&format!("key-{number}")).expect("a key")).flat_map(|key| [(own, key.clone()), (stranger, key)]).collect();
         let owned: Vec<_> = payments.iter().flat_map(|id| [(own, *id), (stranger, *id)]).collect();
-        let attempts: Vec<_> = payments.iter().flat_map(|id| [(*id, 1), (*id, 2)]).collect();
+        let attempts: Vec<_> = owned.iter().flat_map(|(agency, id)| [(*agency, *id, 1), (*agency, *id, 2)]).collect();
 
-        same(ledger, &events, |tx, id| async move { tx.event(&id).await }.boxed()).await;
-        same(ledger, &intents, |tx, id| async move { tx.intent(&id).await }.boxed()).await;
-        same(ledger, &payments, |tx, id| async move { tx.intents_of(id).await }.boxed()).await;
-        same(ledger, &payments, |tx, id| async move { tx.sessions_of(id).await }.boxed()).await;
-        same(ledger, &payments, |tx, id| async move { tx.lock_payment(id).await }.boxed()).await;
-        same(ledger, &sessions, |tx, id| async move { tx.session_by_id(&id).await }.boxed()).await;
-        same(ledger, &attempts, |tx, (id, attempt)| async move { tx.session(id, attempt).await }.boxed()).await;
+        same(ledger, &events, |tx, id| async move { tx.event(id).await }.boxed()).await;
+        same(ledger, &intents, |tx, id| async move { tx.intent(id).await }.boxed()).await;
+        same(ledger, &owned, |tx, (agency, id)| async move { tx.intents_of(agency, id).await }.boxed()).await;
+        same(ledger, &owned, |tx, (agency, id)| async move { tx.sessions_of(agency, id).await }.boxed()).await;
+        same(ledger, &owned, |tx, (agency, id)| async move { tx.lock_payment(agency, id).await }.boxed()).await;
+        same(ledger, &sessions, |tx, id| async move { tx.session_by_id(id).await }.boxed()).await;
+        same(ledger, &attempts, |tx, (agency, id, attempt)| async move { tx.session(agency, id, attempt).await }.boxed()).await;
+        same(ledger, &payments, |tx, id| async move { tx.links_of_any_agency(id).await }.boxed()).await;
+        same(ledger, &owned, |tx, (agency, id)| async move { tx.payment_links(agency, id).await }.boxed()).await;
+        same(ledger, &owned, |tx, (agency, id)| async move { tx.anomalies_of(agency, id).await }.boxed()).await;
+        same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.paid_payments_of_task(agency, id).await }.boxed()).await;
         same(ledger, &owned, |tx, (agency, id)| async move { tx.payment(agency, id).await }.boxed()).await;
-        same(ledger, &keys, |tx, (agency, key)| async move { tx.payment_by_key(agency, &key).await }.boxed()).await;
-        same(ledger, &hosts("todo"), |tx, (agency, id)| async move { tx.todo(agency, &id).await }.boxed()).await;
-        same(ledger, &hosts("todo"), |tx, (agency, id)| async move { tx.lock_todo(agency, &id).await }.boxed()).await;
-        same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.lock_task(agency, &id).await }.boxed()).await;
-        same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.open_payment_of_task(agency, &id).await }.boxed()).await;
+        same(ledger, &keys, |tx, (agency, key)| async move { tx.payment_by_key(agency, key).await }.boxed()).await;
+        same(ledger, &hosts("todo"), |tx, (agency, id)| async move { tx.todo(agency, id).await }.boxed()).await;
+        same(ledger, &hosts("todo"), |tx, (agency, id)| async move { tx.lock_todo(agency, id).await }.boxed()).await;
+        same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.lock_task(agency, id).await }.boxed()).await;
+        same(ledger, &hosts("task"), |tx, (agency, id)| async move { tx.open_payment_of_task(agency, id).await }.boxed()).await;
         same(ledger, &[own, stranger], |tx, id| async move { tx.agency(id).await }.boxed()).await;
         same(ledger, &[own, stranger], |tx, id| {
             async move {

@@ -1,4 +1,4 @@
-//! The journal behind the writes: dense numbers per agency, and totals that are exact at every read.
+//! The audit log behind the writes: dense numbers per agency, and totals that are exact at every read.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,16 +8,17 @@ use serde_json::json;
 
 use crate::harness::{Event, TestApp, on_both};
 
-/// Waits until no row of the journal is unsealed.
+/// Waits until each row of the audit log that is to have a number has one.
 async fn sealed(app: &TestApp) {
     for _ in 0..500 {
-        let unsealed = app.ledger.read(|tx| async move { tx.has_unsealed().await }.boxed()).await.unwrap();
-        if !unsealed {
+        let unnumbered =
+            app.ledger.read(|tx| async move { tx.has_unnumbered().await }.boxed()).await.unwrap();
+        if !unnumbered {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the sealer does not come");
+    panic!("the sequencer does not come");
 }
 
 on_both! {
