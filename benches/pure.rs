@@ -10,12 +10,12 @@ use quittance::{
         signature::{SIGNATURE_HEADER, sign, verify},
     },
     domain::{
-        AgencyId, AttemptBest, FreeText, HostId, IntentId, PaymentId, PaymentMethod, PaymentStatus,
+        AgencyId, AttemptBest, HostId, IntentId, OneLine, PaymentId, PaymentMethod, PaymentStatus,
         PaymentType, Pence, Timestamp,
-        lifecycle::{Evidence, Facts, Marks, Report, Reported, action_of, steps},
+        lifecycle::{Evidence, Facts, Recorded, Report, Reported, audit_steps, diff},
     },
-    ledger::rows::ShownPayment,
-    page::{Cursor, Limit, List, Page},
+    ledger::tables::ShownPayment,
+    pagination::{Cursor, Limit, List, Page},
     payment::Payment,
 };
 use secrecy::SecretString;
@@ -62,12 +62,8 @@ fn webhook(c: &mut Criterion) {
 fn fold(c: &mut Criterion) {
     let amount = Pence::new(125_000).expect("pence");
     let facts = Facts {
-        amount,
-        intents: BTreeMap::new(),
         attempts: BTreeMap::from([(1, AttemptBest::Pending)]),
-        marks: Marks::default(),
-        task_paid_by_other: false,
-        contradicted: Default::default(),
+        ..Facts::new(PaymentId::new(), amount)
     };
     let evidence = Evidence {
         intent: IntentId::parse("pi_0123456789abcdef01234567"),
@@ -80,10 +76,9 @@ fn fold(c: &mut Criterion) {
         b.iter(|| {
             let mut after = black_box(&facts).clone();
             after.record(black_box(&evidence));
-            let (from, to) = (facts.status(), after.status());
-            assert_eq!(to, PaymentStatus::Succeeded);
-            let actions: Vec<_> = steps(from, to).into_iter().map(|(_, to)| action_of(to)).collect();
-            (actions, after.completes_links(), after.refunded(), after.anomalies())
+            assert_eq!(after.status(), PaymentStatus::Succeeded);
+            let rows = audit_steps(Recorded::Evidence, &facts, &after);
+            (rows, after.completes_todo(), after.task_paid_by(), after.refunded(), diff(&facts, &after))
         });
     });
 }
@@ -100,11 +95,11 @@ fn row() -> ShownPayment {
         method_forced: false,
         amount_pence: Pence::new(125_000).expect("pence"),
         currency: "GBP".into(),
-        description: FreeText::parse("Move-in balance for 12 Mill Lane").expect("a text"),
+        description: OneLine::parse("Move-in balance for 12 Mill Lane").expect("a text"),
         tenancy_id: HostId::parse("ten-1234"),
         todo_id: HostId::parse("todo-1234"),
         custom_payment_task_id: None,
-        manually_paid_at: None,
+        manually_paid: false,
         manual_payment_reference: None,
         payment_intent_id: IntentId::parse("pi_0123456789abcdef01234567"),
         paid_at: Some(now),

@@ -78,9 +78,9 @@ async fn memory(stage: &mut Stage, options: &Options) -> (Option<f64>, Option<f6
 }
 
 /// Bytes on disk per payment that was asked for, linked to nothing and paid: its row, its session, its intent, its
-/// event, two rows of the journal, and the indexes of all of them.
+/// event, two rows of the audit log, and the indexes of all of them.
 async fn growth(stage: &mut Stage, options: &Options) -> f64 {
-    stage.loader.until_sealed().await;
+    stage.loader.until_numbered().await;
     let before = stage.loader.bytes().await;
     let (rpc, companion) = (stage.server.rpc, stage.server.webhook);
     let load = Load { connections: options.connections, duration: Duration::from_secs(600), rate: None };
@@ -104,7 +104,7 @@ async fn growth(stage: &mut Stage, options: &Options) -> f64 {
     });
     let paid = drive(companion, load, &mut || events.next()).await;
     assert_eq!(paid.answered(), GROWN_BY, "every payment was paid");
-    stage.loader.until_sealed().await;
+    stage.loader.until_numbered().await;
     let after = stage.loader.bytes().await;
     (after - before) as f64 / GROWN_BY as f64
 }

@@ -6,6 +6,7 @@
 mod driver;
 mod footprint;
 mod http;
+#[allow(dead_code, reason = "a measurement stops no server")]
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
 mod provider;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use quittance::page::{Cursor, List};
+use quittance::pagination::{Cursor, List};
 use serde_json::{Value, json};
 
 use super::{

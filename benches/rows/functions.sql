@@ -1,4 +1,4 @@
--- PostgreSQL's side of the functions that `rows.sql` and `webhooks.sql` are written with. On SQLite, `dialect.rs`
+-- PostgreSQL's side of the functions that `rows.sql` and `webhooks.sql` are written with. On SQLite, `functions.rs`
 -- registers the same ones. They live in a schema of their own, which goes when the work is done.
 create schema if not exists load_rows;
 

@@ -1,7 +1,7 @@
 //! A deterministic ledger of any size, on both databases: the same rows from the same SQL, whichever it is.
 //!
 //! The rows are those a server would have written: every constraint holds, every status follows from its facts, the
-//! journal is sealed and the totals agree with it. Besides, what a load driver needs: tokens, ids, fresh payments
+//! audit log is numbered and the totals agree with it. Besides, what a load driver needs: tokens, ids, fresh payments
 //! for webhooks, a count of what the webhooks left, and a way back to the loaded rows in seconds.
 
 mod functions;
@@ -126,7 +126,7 @@ impl Loader {
     }
 
     /// Adds payments that wait for the webhooks of a run, and gives each one's id and the intent that is to pay it.
-    /// Where a server runs, waits until its sealer has caught up, so that this is no part of what is measured next.
+    /// Where a server runs, waits until its sequencer has caught up, so that this is no part of what is measured next.
     pub async fn prepare_webhooks(&mut self, run: &str, count: i64) -> Vec<(String, String)> {
         assert!(run.bytes().all(|b| b.is_ascii_alphanumeric()), "a run's name is letters and digits");
         let agencies = self.count("select count(*) as n from agencies").await;
@@ -134,7 +134,7 @@ impl Loader {
         let now_ms = chrono::Utc::now().timestamp_millis();
         let more = [("run", run.to_owned()), ("count", count.to_string()), ("now_ms", now_ms.to_string())];
         self.run(include_str!("webhooks.sql"), size, &more).await;
-        settle::until_sealed(&mut self.sql).await;
+        settle::until_numbered(&mut self.sql).await;
         let lines = self
             .sql
             .lines(&format!(
@@ -193,9 +193,9 @@ impl Loader {
         self.count(size).await
     }
 
-    /// Waits until a running server has sealed the whole journal.
-    pub async fn until_sealed(&mut self) {
-        settle::until_sealed(&mut self.sql).await;
+    /// Waits until a running server has numbered the whole audit log.
+    pub async fn until_numbered(&mut self) {
+        settle::until_numbered(&mut self.sql).await;
     }
 
     /// The column `line` of a query's rows.

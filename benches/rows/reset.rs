@@ -2,7 +2,7 @@
 //! a copy, so that neither bloat nor the rows of the last run slow the next one.
 //!
 //! The file itself stays (SQLite) and so does the database (PostgreSQL), since the server has it open. Agencies and
-//! tokens stay, too: no run changes them. The triggers that keep the journal append-only are off meanwhile.
+//! tokens stay, too: no run changes them. The triggers that keep the audit log append-only are off meanwhile.
 
 use super::{Database, Sql};
 

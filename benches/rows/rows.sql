@@ -27,7 +27,7 @@ select n, a, at_ms, hex, status, amount_pence,
   case kind when 0 then 'holding_deposit' when 1 then 'move_in_balance' when 2 then 'renewal_fee' else 'custom' end
     as payment_type,
   case when amount_pence > 200000 then 'open_banking' else 'card' end as method,
-  -- Rows of the journal so far.
+  -- Rows of the audit log so far.
   case status when 'pending' then 1 when 'refunded' then 3 else 2 end as version,
   -- When the tenant, the agent or the bank acted; and when the last of them did.
   at_ms + 3600000 as acted_ms,
@@ -37,49 +37,52 @@ select n, a, at_ms, hex, status, amount_pence,
   case when status = 'refunded' then amount_pence else 0 end as refunded_pence
 from decided;
 
-insert into payments_ledger (id, agency_id, version, status, payment_type, method, method_forced, limit_applied_pence,
-  amount_pence, currency, description, tenancy_id, latest_attempt, cancelled_at, cancelled_by, payment_intent_id, paid_at,
-  failure_reason, refunded_pence, refunded_at, created_by, created_at, updated_at)
-select id, agency_id, version, status, payment_type, method, method = 'open_banking', 200000,
-  amount_pence, 'GBP', 'Payment ' || n || ' for tenancy', tenancy_id, 1,
-  case when status = 'cancelled' then time_of(acted_ms) end, case when status = 'cancelled' then actor end,
+insert into payments_ledger (agency_id, id, version, status, payment_type, method, method_forced, limit_applied_pence,
+  amount_pence, currency, description, tenancy_id, latest_attempt, manual_payments, cancelled_at, cancelled_by,
+  manually_paid, payment_intent_id, paid_at, failure_reason, refunded_pence, refunded_at, created_by, created_at,
+  updated_at)
+select agency_id, id, version, status, payment_type, method, method = 'open_banking', 200000,
+  amount_pence, 'GBP', 'Payment ' || n || ' for tenancy', tenancy_id, 1, 0,
+  case when status = 'cancelled' then time_of(acted_ms) end, case when status = 'cancelled' then actor end, false,
   case when status in ('succeeded', 'refunded') then intent_id end,
   case when status in ('succeeded', 'refunded') then time_of(acted_ms) end,
   failure_reason, refunded_pence, case when status = 'refunded' then time_of(updated_ms) end,
   actor, time_of(at_ms), time_of(updated_ms)
 from loading order by n;
 
-insert into checkout_sessions (payment_id, attempt, provider_key, state, best, failure_reason, processing_since,
-  session_id, url, expires_at, tries, created_at)
-select id, 1, 'quittance-' || text_of(id) || '-1', 'dead',
+insert into checkout_sessions (agency_id, payment_id, attempt, success_url, cancel_url, state, best, failure_reason,
+  processing_since, session_id, url, expires_at, tries, created_at)
+select agency_id, id, 1, 'https://pay.example.com/checkout/return?payment=' || text_of(id) || '&outcome=paid',
+  'https://pay.example.com/checkout/return?payment=' || text_of(id) || '&outcome=left', 'dead',
   case when status in ('processing', 'failed') then status else 'pending' end, failure_reason,
   case when status = 'processing' then time_of(acted_ms) end,
   'cs_' || substr(hex, 33, 24), 'https://checkout.calmonypay.com/c/cs_' || substr(hex, 33, 24),
   time_of(at_ms + 86400000), 1, time_of(at_ms)
 from loading order by n;
 
-insert into payment_intents (intent_id, payment_id, attempt, state, amount_pence, currency, refunded_pence,
-  refund_marked, recorded_at)
-select intent_id, id, 1, case when status in ('succeeded', 'refunded') then 'succeeded' else 'seen' end, amount_pence,
-  'gbp', refunded_pence, false, time_of(acted_ms)
+insert into payment_intents (intent_id, agency_id, payment_id, attempt, state, amount_pence, currency, refunded_pence,
+  refund_marked, recorded_at, succeeded_at)
+select intent_id, agency_id, id, 1, case when status in ('succeeded', 'refunded') then 'succeeded' else 'seen' end,
+  amount_pence, 'gbp', refunded_pence, false, time_of(acted_ms),
+  case when status in ('succeeded', 'refunded') then time_of(acted_ms) end
 from loading where intent_id is not null order by n;
 
 -- One event for what happened, and one more for a refund.
 insert into processed_events (event_id, event_type, event_created_at, object_id, intent_id, amount_pence, currency,
-  refunded_pence, verdict, payment_id, tries, received_at, concluded_at)
+  refunded_pence, verdict, agency_id, payment_id, tries, received_at, concluded_at, unsent)
 select 'evt_' || substr(hex, 36, 24),
   case status when 'processing' then 'payment_intent.processing' when 'failed' then 'payment_intent.payment_failed'
     else 'payment_intent.succeeded' end,
-  time_of(acted_ms), intent_id, intent_id, amount_pence, 'gbp', null, 'applied', id, 1, time_of(acted_ms),
-  time_of(acted_ms)
+  time_of(acted_ms), intent_id, intent_id, amount_pence, 'gbp', null, 'applied', agency_id, id, 1,
+  time_of(acted_ms), time_of(acted_ms), false
 from loading where intent_id is not null
 union all
 select 'evt_' || substr(hex, 20, 24), 'payment_intent.refunded', time_of(updated_ms), intent_id, intent_id, amount_pence,
-  'gbp', refunded_pence, 'applied', id, 1, time_of(updated_ms), time_of(updated_ms)
+  'gbp', refunded_pence, 'applied', agency_id, id, 1, time_of(updated_ms), time_of(updated_ms), false
 from loading where status = 'refunded';
 
--- Sealed: numbered densely per agency, after what earlier slices have numbered.
-insert into audit_log (id, agency_id, payment_id, version, action, from_status, to_status, amount_pence, actor, at,
+-- Numbered as the sequencer does it, densely per agency, after what earlier slices have numbered.
+insert into audit_log (agency_id, id, payment_id, version, action, from_status, to_status, amount_pence, actor, at,
   request_id, changes, sequence)
 with told as (
   select n, 1 as number, 'payment.created' as action, cast(null as text) as from_status, 'pending' as to_status,
@@ -102,15 +105,15 @@ with told as (
   select n, 3, 'payment.refunded', 'succeeded', 'refunded', 'calmony-pay', updated_ms, substr(hex, 30), null,
     '{"paymentIntentId":"' || intent_id || '","attempt":1}'
   from loading where version = 3
-), numbered as (
+), sequences as (
   select id as of_agency, coalesce((select max(sequence) from audit_log
-    where agency_id = agencies.id and sequence is not null), 0) as sealed
+    where agency_id = agencies.id and sequence is not null), 0) as numbered
   from agencies
 )
-select uuid_v7(told_ms, bits), agency_id, id, number, action, from_status, to_status, amount_pence, who,
+select agency_id, uuid_v7(told_ms, bits), id, number, action, from_status, to_status, amount_pence, who,
   time_of(told_ms), request_id, json_of(changes),
-  sealed + row_number() over (partition by agency_id order by loading.n, number)
-from told join loading on loading.n = told.n join numbered on of_agency = agency_id
+  numbered + row_number() over (partition by agency_id order by loading.n, number)
+from told join loading on loading.n = told.n join sequences on of_agency = agency_id
 order by loading.n, number;
 
 drop table loading;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Database, Sql};
 
-/// How long a sealer may take over what was prepared. One that does nothing for so long is not there.
-const SEALER_STALLED: Duration = Duration::from_secs(10);
+/// How long a sequencer may take over what was prepared. One that does nothing for so long is not there.
+const SEQUENCER_STALLED: Duration = Duration::from_secs(10);
 
 /// Before the load. References are checked all at once at its end instead of row by row.
 pub async fn relax(sql: &mut Sql, database: Database) {
@@ -49,8 +49,8 @@ pub async fn settle(sql: &mut Sql, database: Database) {
     }
 }
 
-/// Waits until no row of the journal is unsealed, or nobody seals.
-pub async fn until_sealed(sql: &mut Sql) {
+/// Waits until every change of a status in the audit log has its number, or nobody gives any.
+pub async fn until_numbered(sql: &mut Sql) {
     let query = "select cast(count(*) as text) as line from audit_log where sequence is null
          and from_status is distinct from to_status";
     let mut last = String::new();
@@ -63,8 +63,8 @@ pub async fn until_sealed(sql: &mut Sql) {
         if left != last {
             (last, since) = (left, Instant::now());
         }
-        if since.elapsed() > SEALER_STALLED {
-            eprintln!("{last} rows of the journal are unsealed, and no server seals them");
+        if since.elapsed() > SEQUENCER_STALLED {
+            eprintln!("{last} rows of the audit log have no number, and no server gives them any");
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -86,7 +86,7 @@ pub async fn run(site: Arc<Site>, rounds: usize, _: StdRng) -> String {
     let ids: Vec<_> = read.iter().map(|id| format!("'{}'", hex(id))).collect();
     let unfinished = format!(
         "select hex(p.id) || ' is ' || p.status || ', its session ' || s.state as line
-         from payments_ledger p join checkout_sessions s on s.payment_id = p.id
+         from payments_ledger p join checkout_sessions s on s.agency_id = p.agency_id and s.payment_id = p.id
          where hex(p.id) in ({}) and (p.status <> 'succeeded' or s.state <> 'dead')",
         ids.join(",")
     );
@@ -116,7 +116,8 @@ async fn create(site: &Arc<Site>, gap: Opening) -> Value {
     let key = fresh("create");
     let params = create_params(json!({ "idempotencyKey": key, "description": key }));
     let of_key = format!(
-        "from checkout_sessions s join payments_ledger p on p.id = s.payment_id where p.idempotency_key = '{key}'"
+        "from checkout_sessions s join payments_ledger p on p.agency_id = s.agency_id and p.id = s.payment_id
+         where p.idempotency_key = '{key}'"
     );
     open(site, gap, "payment.createPaymentTask", &params, &of_key, &key, 0).await;
     params

@@ -26,8 +26,9 @@ const EVENTS: std::ops::RangeInclusive<usize> = 1..=8;
 /// One in so many rows that are written fails its statement.
 const ONE_ROW_IN: u32 = 40;
 /// Where statements fail, in transactions that can be run again.
-const WRITES: [(&str, &str); 9] = [
+const WRITES: [(&str, &str); 10] = [
     ("payments_ledger", "insert or update"),
+    ("manual_payments", "insert or update"),
     ("checkout_sessions", "update of best"),
     ("payment_intents", "insert or update"),
     ("payment_anomalies", "insert"),
@@ -190,7 +191,8 @@ pub async fn verify(site: &Site, played: Vec<Played>) -> String {
     let rows = site.lines(
         "select hex(p.id) || ' ' || p.status || ' ' || cast(p.refunded_pence as text) || ' ' || coalesce((
            select t.status from todos t where t.agency_id = p.agency_id and t.id = p.todo_id), '-') || ' ' || coalesce((
-           select string_agg(n.kind, ',' order by n.kind) from payment_anomalies n where n.payment_id = p.id
+           select string_agg(n.kind, ',' order by n.kind) from payment_anomalies n
+           where n.agency_id = p.agency_id and n.payment_id = p.id
          ), '-') as line from payments_ledger p",
     );
     let rows = rows.await;

@@ -110,8 +110,8 @@ fn made(site: &Site, asked: &[Value]) -> usize {
 async fn known(site: &Site, asked: &[Value]) -> usize {
     let keys: Vec<_> = asked.iter().map(|params| format!("'{}'", key(params))).collect();
     let rows = format!(
-        "select s.url as line from checkout_sessions s join payments_ledger p on p.id = s.payment_id
-         where s.url is not null and p.idempotency_key in ({})",
+        "select s.url as line from checkout_sessions s join payments_ledger p
+         on p.agency_id = s.agency_id and p.id = s.payment_id where s.url is not null and p.idempotency_key in ({})",
         keys.join(",")
     );
     site.lines(&rows).await.len()

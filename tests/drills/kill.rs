@@ -24,8 +24,9 @@ const STANDING: &str = "
     select 'payment ' || hex(id) as line from payments_ledger
     union all select 'key ' || idempotency_key || ' ' || hex(id) from payments_ledger where idempotency_key is not null
     union all select 'cancelled ' || hex(id) from payments_ledger where cancelled_at is not null
-    union all select 'paid ' || hex(id) || ' ' || coalesce(manual_payment_reference, '-') from payments_ledger
-      where manually_paid_at is not null
+    union all select 'paid ' || hex(payment_id) || ' ' || reference from manual_payments where reference is not null
+    union all select 'withdrawn ' || hex(payment_id) || ' ' || withdrawal_reason from manual_payments
+      where withdrawn_at is not null
     union all select 'refunded ' || hex(id) || ' ' || refund_reference from payments_ledger
       where refund_marked_at is not null
     union all select 'link ' || hex(payment_id) || ' ' || url from checkout_sessions where url is not null
@@ -70,7 +71,8 @@ pub async fn act(site: &Arc<Site>, kills: usize, mut dice: StdRng) -> Done {
 pub async fn verify(site: &Site, done: Done) -> String {
     let acknowledged = done.book.acknowledged();
     compare(site, &acknowledged).await;
-    let kinds = ["payment", "event", "cancelled", "paid", "refunded", "link", "todo", "task"].map(|kind| {
+    let kinds = ["payment", "event", "cancelled", "paid", "withdrawn", "refunded", "link", "todo", "task"];
+    let kinds = kinds.map(|kind| {
         let of_kind = |line: &&String| line.split(' ').next() == Some(kind);
         let count = acknowledged.iter().filter(of_kind).count();
         // In fewer lives luck may leave a rare one out.

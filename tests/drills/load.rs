@@ -1,5 +1,5 @@
-//! Mixed load: callers who ask for money with and without keys, cancel, mark, renew; events, repeated; tenants who pay.
-//! The book holds what was acknowledged, in the words of the query that looks for it (`kill`).
+//! Mixed load: callers who ask for money with and without keys, cancel, mark, withdraw, renew; events, repeated; tenants
+//! who pay. The book holds what was acknowledged, in the words of the query that looks for it (`kill`).
 
 use std::{
     collections::BTreeSet,
@@ -133,15 +133,24 @@ impl Caller {
                 }
             }
             83..90 => {
-                let mark = json!({ "paymentId": payment.id, "manualPaymentReference": "BACS" });
+                // Under one reference a payment is marked once: after it was withdrawn, that is a late repeat.
+                let reference = ["BACS", "CASH"][self.dice.random_range(0..2)];
+                let mark = json!({ "paymentId": payment.id, "manualPaymentReference": reference });
                 if self.change("payment.markPaymentManuallyPaid", Who::Agent, mark).await.is_some() {
-                    self.book.note(format!("paid {} BACS", hex(&payment.id)));
+                    self.book.note(format!("paid {} {reference}", hex(&payment.id)));
                 }
             }
-            90..94 => {
+            90..93 => {
                 let mark = json!({ "paymentId": payment.id, "reference": "CHQ" });
                 if self.change("payment.markPaymentRefunded", Who::Admin, mark).await.is_some() {
                     self.book.note(format!("refunded {} CHQ", hex(&payment.id)));
+                }
+            }
+            93..97 => {
+                let reason = ["mistaken", "bounced"][self.dice.random_range(0..2)];
+                let mistake = json!({ "paymentId": payment.id, "reason": reason });
+                if self.change("payment.withdrawManualPayment", Who::Admin, mistake).await.is_some() {
+                    self.book.note(format!("withdrawn {} {reason}", hex(&payment.id)));
                 }
             }
             _ => {

@@ -99,9 +99,11 @@ async fn told(site: &Site, method: &str, payment: &str) -> Told {
 pub async fn verify(site: &Site, races: Vec<Race>) -> String {
     let rows = site.lines(
         "select hex(p.id) || ' ' || p.status || ' ' || coalesce(p.payment_intent_id, '-') || ' ' || (
-           select string_agg(a.action, ',' order by a.version) from audit_log a where a.payment_id = p.id
+           select string_agg(a.action, ',' order by a.version) from audit_log a
+           where a.agency_id = p.agency_id and a.payment_id = p.id
          ) || ' ' || coalesce((
-           select string_agg(n.kind, ',' order by n.kind) from payment_anomalies n where n.payment_id = p.id
+           select string_agg(n.kind, ',' order by n.kind) from payment_anomalies n
+           where n.agency_id = p.agency_id and n.payment_id = p.id
          ), '-') as line from payments_ledger p",
     );
     let rows = rows.await;

@@ -66,7 +66,8 @@ pub async fn verify(site: &Site, done: Done) -> String {
     let Done { mark, paid, began } = done;
     let unpaid = format!(
         "select hex(p.id) as line from payments_ledger p where p.description = '{mark}' and not exists (
-           select 1 from payment_intents i where i.payment_id = p.id and i.state = 'succeeded') limit 5"
+           select 1 from payment_intents i
+           where i.agency_id = p.agency_id and i.payment_id = p.id and i.state = 'succeeded') limit 5"
     );
     site.until_none("paid sessions that were not found", &unpaid).await;
     let found_after = began.elapsed();

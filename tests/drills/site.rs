@@ -111,9 +111,10 @@ impl Site {
         };
         if database == Database::Postgres {
             // So that one text of SQL does for both databases.
-            let hex = "create function hex(uuid) returns text language sql immutable
-                as $$ select upper(replace($1::text, '-', '')) $$";
-            site.sql().await.ok(hex).await;
+            let theirs = "create function hex(uuid) returns text language sql immutable
+                  as $$ select upper(replace($1::text, '-', '')) $$;
+                create collation \"binary\" (locale = 'C')";
+            site.sql().await.ok(theirs).await;
         }
         for down in site.kill_all().await {
             down.start().await;
@@ -203,8 +204,6 @@ impl Down<'_> {
             ("QUITTANCE_RPC_ADDR", "127.0.0.1:0"),
             ("QUITTANCE_WEBHOOK_ADDR", "127.0.0.1:0"),
             ("QUITTANCE_OPS_ADDR", "127.0.0.1:0"),
-            // Not that of a port which the next process will not have: the provider takes a key for one body only.
-            ("QUITTANCE_RETURN_URL", "https://platform.example/paid"),
             ("QUITTANCE_RATE_LIMIT", "0"),
             ("QUITTANCE_JANITOR_TIME_SCALE", &site.setup.time_scale.to_string()),
         ]);
