@@ -105,11 +105,10 @@ impl Applied {
 /// Records a fact about a payment that is locked, and writes all that follows.
 pub async fn apply(
     tx: &Tx,
-    loaded: LoadedPayment,
+    mut loaded: LoadedPayment,
     fact: &PaymentFact,
     cause: &Cause,
 ) -> Result<Applied, Error> {
-    let mut loaded = loaded;
     if let PaymentFact::ManualPaymentWithdrawn { .. } = fact {
         // Only a withdrawal can let a proof of another payment, or no proof at all, come first.
         loaded.read_others(tx).await?;

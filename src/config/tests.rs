@@ -27,7 +27,7 @@ fn what_stands_around_a_value_is_removed() {
         let wrapped = |value: &str| around.replace("{}", value);
         let settings = given(&[
             "--database-url",
-            &wrapped("sqlite:///tmp/a.db"),
+            &wrapped("sqlite:///var/lib/quittance/a.db"),
             "--rpc-addr",
             &wrapped("127.0.0.1:1"),
             "--public-url",
@@ -44,7 +44,7 @@ fn what_stands_around_a_value_is_removed() {
             &wrapped(&format!("{SECRET} , {SECRET}")),
         ]);
         let settings = settings.unwrap_or_else(|why| panic!("{around:?}: {why}"));
-        assert_eq!(settings.database.database_url.expose_secret(), "sqlite:///tmp/a.db");
+        assert_eq!(settings.database.database_url.expose_secret(), "sqlite:///var/lib/quittance/a.db");
         assert_eq!(settings.server.rpc_addr.port(), 1);
         assert_eq!(settings.server.public_url.unwrap().as_str(), "https://pay.example.com/");
         assert_eq!((settings.server.rate_limit, settings.server.keep_alive.as_secs()), (7, 120));
@@ -60,7 +60,7 @@ fn what_stands_around_a_value_is_removed() {
 fn quotes_and_line_breaks_are_refused_under_the_variables_name_and_never_shown() {
     let url = "https://pay.example.com";
     for (flag, variable, value) in [
-        ("--database-url", "DATABASE_URL", "sqlite:///tmp/a.db"),
+        ("--database-url", "DATABASE_URL", "sqlite:///var/lib/quittance/a.db"),
         ("--rpc-addr", "QUITTANCE_RPC_ADDR", "127.0.0.1:1"),
         ("--public-url", "QUITTANCE_PUBLIC_URL", url),
         ("--return-url", "QUITTANCE_RETURN_URL", url),

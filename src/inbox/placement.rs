@@ -4,7 +4,7 @@ use futures_util::try_join;
 
 use crate::{
     calmony::event::Event,
-    domain::{AgencyId, PaymentId},
+    domain::PaymentId,
     error::Error,
     ledger::{
         Tx,
@@ -54,9 +54,9 @@ pub async fn place(tx: &Tx, event: &Event) -> Result<Placement, Error> {
     let payment = match (by_intent, by_metadata, by_session) {
         // Mostly they say the same.
         (Some((_, id)), Some(payment), _) if payment.id == id => Some(payment),
-        (Some((agency, id)), _, _) => links(tx, agency, id).await?,
+        (Some((agency, id)), _, _) => tx.payment_links(agency, id).await?,
         (None, Some(payment), _) => Some(payment),
-        (None, None, Some((agency, id))) => links(tx, agency, id).await?,
+        (None, None, Some((agency, id))) => tx.payment_links(agency, id).await?,
         (None, None, None) => None,
     };
     let Some(payment) = payment else { return Ok(Placement::Nowhere) };
@@ -67,10 +67,6 @@ pub async fn place(tx: &Tx, event: &Event) -> Result<Placement, Error> {
         .as_deref()
         .is_some_and(|agency| !agency.eq_ignore_ascii_case(&payment.agency_id.to_string()));
     Ok(if another_payment || another_agency { Placement::Conflict(payment) } else { Placement::At(payment) })
-}
-
-async fn links(tx: &Tx, agency: AgencyId, id: PaymentId) -> Result<Option<PaymentLinks>, Error> {
-    tx.payment_links(agency, id).await
 }
 
 /// The attempt an event belongs to: `metadata.attempt`, else that of its session, else the payment's only one.
